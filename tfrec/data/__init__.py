@@ -1,0 +1,1 @@
+"""Raw logs -> validated events and catalogue -> splits -> batches."""

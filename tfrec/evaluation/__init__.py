@@ -1,0 +1,1 @@
+"""Full-catalogue ranking metrics, intervals, paired comparison, baselines and the report."""
