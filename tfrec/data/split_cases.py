@@ -1,0 +1,154 @@
+"""Labels of events -> training sequences and evaluation cases.
+
+Leave-one-out and the two time splits cut each user's events into train | validation | test, so
+every history is a view over the memory-mapped columns. Cold items and the intervened split take
+events out of the middle: the events that remain are copied into compact columns first.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from tfrec.data.cases import Cases
+from tfrec.data.prepared import PreparedData
+from tfrec.data.sequences import Bool, Columns, Int64, Sequences
+from tfrec.data.split_labels import TRAIN, VALIDATION, Labels
+
+CONTIGUOUS = ("leave-one-out", "global-time", "per-user-time")
+# Rows of history that the search for repeated items looks at in one go.
+_CHUNK = 1 << 20
+
+
+def train_sequences(data: PreparedData, label: Labels, protocol: str) -> Sequences:
+    """The events labelled TRAIN of every user who has any."""
+    histories = _histories(data, label, protocol, (TRAIN,))
+    return histories.take(histories.lengths > 0)
+
+
+def build_cases(
+    data: PreparedData,
+    label: Labels,
+    protocol: str,
+    *,
+    target_label: int,
+    min_history: int,
+    seen_removed: bool,
+) -> tuple[Cases, dict[str, int]]:
+    """The cases whose targets carry `target_label`, and what was dropped on the way.
+
+    Returns:
+        The cases, in user order, and counts: users with held-out events, targets and cases
+        dropped by reason, cases and targets left.
+    """
+    rows = np.flatnonzero(label == target_label)
+    users = np.searchsorted(data.user_offsets, rows, side="right") - 1
+    case_users, first = np.unique(users, return_index=True)
+    case = np.repeat(np.arange(len(case_users)), np.diff(np.append(first, len(rows))))
+    histories = _case_histories(data, label, protocol, target_label, case_users, rows[first])
+    targets = np.asarray(data.columns.item[rows])
+    counts = {"users with held-out events": len(case_users)}
+
+    long_enough = histories.lengths >= min_history
+    counts["cases dropped: short history"] = int((~long_enough).sum())
+    keep = long_enough[case]
+    repeated = ~_first_of_case(case, targets, data.num_items)
+    counts["targets dropped: repeated in the case"] = int((keep & repeated).sum())
+    keep &= ~repeated
+    if seen_removed:
+        seen = np.zeros(len(targets), bool)
+        seen[keep] = _in_history(histories, case[keep], targets[keep], data.num_items)
+        counts["targets dropped: already in the history"] = int(seen.sum())
+        keep &= ~seen
+
+    per_case = np.bincount(case[keep], minlength=len(case_users))
+    kept = per_case > 0
+    counts["cases dropped: no target left"] = int((long_enough & ~kept).sum())
+    times = np.asarray(data.columns.timestamp[rows])
+    kept_rows = np.flatnonzero(keep)
+    first_target = kept_rows[np.unique(case[keep], return_index=True)[1]]
+    cases = Cases(
+        histories.take(kept),
+        targets[keep],
+        np.concatenate([np.zeros(1, np.int64), np.cumsum(per_case[kept])]),
+        times[first_target],
+    )
+    return cases, counts | {"cases": len(cases), "targets": len(cases.targets)}
+
+
+def _case_histories(
+    data: PreparedData,
+    label: Labels,
+    protocol: str,
+    target_label: int,
+    users: Int64,
+    first_target: Int64,
+) -> Sequences:
+    """What is known about `users` before their targets, of which the first is row `first_target`."""
+    if protocol in CONTIGUOUS:
+        # The rows before the first target are exactly the earlier parts.
+        return Sequences(
+            users.astype(np.int32), data.user_offsets[users], first_target, data.columns
+        )
+    if protocol == "cold-items":
+        warm = _histories(data, label, protocol, (TRAIN,))
+        before = _count_before(label == TRAIN, first_target)
+        return Sequences(users.astype(np.int32), warm.starts[users], before, warm.columns)
+    known = (TRAIN,) if target_label == VALIDATION else (TRAIN, VALIDATION)
+    return _histories(data, label, protocol, known).take(users)
+
+
+def _histories(
+    data: PreparedData, label: Labels, protocol: str, known: tuple[int, ...]
+) -> Sequences:
+    """Per user, the events with a known label."""
+    is_known = np.isin(label, known)
+    stops = _count_before(is_known, data.user_offsets)
+    lengths = np.diff(stops)
+    users = np.arange(data.num_users, dtype=np.int32)
+    if protocol in CONTIGUOUS:
+        starts = data.user_offsets[:-1]
+        return Sequences(users, starts, starts + lengths, data.columns)
+    return Sequences(users, stops[:-1], stops[1:], _compact(data.columns, is_known))
+
+
+def _count_before(chosen: Bool, rows: Int64) -> Int64:
+    """How many chosen events lie before each of `rows`."""
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(chosen)])[rows]
+
+
+def _compact(columns: Columns, chosen: Bool) -> Columns:
+    return Columns(
+        item=columns.item[chosen],
+        timestamp=columns.timestamp[chosen],
+        action=None if columns.action is None else columns.action[chosen],
+        strength=None if columns.strength is None else columns.strength[chosen],
+    )
+
+
+def _first_of_case(case: Int64, items: npt.NDArray[np.int32], num_items: int) -> Bool:
+    """True at the first mention of an item inside its case."""
+    first = np.zeros(len(items), bool)
+    first[np.unique(case * num_items + items, return_index=True)[1]] = True
+    return first
+
+
+def _in_history(
+    histories: Sequences, case: Int64, items: npt.NDArray[np.int32], num_items: int
+) -> Bool:
+    """True where a target is among the items of its own case's history. `case` is ascending."""
+    seen = np.zeros(len(items), bool)
+    lengths = histories.lengths
+    ends = np.cumsum(lengths)
+    start = 0
+    while start < len(histories):
+        stop = int(np.searchsorted(ends, ends[start] - lengths[start] + _CHUNK, side="right"))
+        stop = max(stop, start + 1)
+        block = histories.take(slice(start, stop))
+        owner = np.repeat(np.arange(start, stop), block.lengths)
+        low, high = np.searchsorted(case, [start, stop])
+        seen[low:high] = np.isin(
+            case[low:high] * num_items + items[low:high], owner * num_items + block.items()
+        )
+        start = stop
+    return seen
