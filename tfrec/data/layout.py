@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Format = Literal["csv", "jsonl", "parquet"]
 
+LINE = "__line__"
+
 
 @dataclass(frozen=True)
 class TableLayout:
@@ -28,7 +30,10 @@ class TableLayout:
         names: column names when the files have no header line; None when they have one.
         encoding: of text files.
         columns: our name -> the file's name, e.g. {"user_id": "uid"}.
-        transform: for sources that are not plain rows: chunk of string columns -> chunk.
+        transform: for sources that are not plain rows: chunk of string columns -> chunk. The
+            chunk has one column more, `LINE`, with each row's line number; a transform that
+            changes the number of rows carries it along, so that errors can name the line.
+        quotes: fields of delimited text may be protected by double quotes.
     """
 
     paths: list[Path]
@@ -38,6 +43,7 @@ class TableLayout:
     encoding: str = "utf-8"
     columns: dict[str, str] = field(default_factory=dict)
     transform: Callable[[pyarrow.Table], pyarrow.Table] | None = None
+    quotes: bool = True
 
 
 @dataclass(frozen=True)
