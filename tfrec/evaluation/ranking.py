@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from tfrec.data.cases import Cases
 from tfrec.data.sequences import Float32, Int32, Int64
@@ -40,10 +39,6 @@ class Ranking:
 
     target_ranks: Int32
     top_items: Int32
-
-    def take(self, rows: npt.NDArray[np.integer], targets: npt.NDArray[np.integer]) -> Ranking:
-        """The chosen cases, and of their targets the chosen ones."""
-        return Ranking(self.target_ranks[targets], self.top_items[rows])
 
 
 class Scorer(Protocol):
