@@ -35,7 +35,8 @@ def fresh_process(
         [sys.executable, "-c", code, *arguments],
         env=kept | environment,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="surrogateescape",
         timeout=120,
     )
 
@@ -160,6 +161,14 @@ def test_a_line_said_during_a_bar_stands_alone(
         console.say(f"line {n}")
     console.say("after")
     assert capsys.readouterr().out == "line 0\nline 1\nafter\n"
+
+
+def test_a_terminal_without_unicode_shows_a_question_mark() -> None:
+    done = fresh_process(
+        "from tfrec.console import say; say('0.18 ± 0.01 夏')", PYTHONIOENCODING="latin-1:strict"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.encode("utf-8", "surrogateescape").endswith(b" 0.01 ?\n")
 
 
 def test_a_bar_leaves_the_terminal_when_work_fails(monkeypatch: pytest.MonkeyPatch) -> None:

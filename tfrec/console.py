@@ -221,7 +221,12 @@ def progress(
 
 
 def say(text: str = "") -> None:
-    """Prints a line to standard output at once, above any progress bar."""
+    """Prints a line to standard output at once, above any progress bar.
+
+    A character that the terminal's encoding lacks comes out as "?", never as a stack trace.
+    """
+    encoding = sys.stdout.encoding or "utf-8"
+    text = text.encode(encoding, "replace").decode(encoding)
     if Progress._drawn:
         from tqdm import tqdm
 

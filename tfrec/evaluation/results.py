@@ -51,6 +51,22 @@ class ModelResult:
 
 
 @dataclass(frozen=True)
+class Lead:
+    """How far the model is above the best baseline in the primary metric, paired case by case.
+
+    Attributes:
+        model, baseline: names of the two lines of the table.
+        difference: model - baseline with its 95 % paired bootstrap interval.
+        p_value: two-sided, of a difference at least as large if the two were interchangeable.
+    """
+
+    model: str
+    baseline: str
+    difference: Interval
+    p_value: float
+
+
+@dataclass(frozen=True)
 class Results:
     """Everything that a run measured on one set of cases.
 
@@ -65,6 +81,7 @@ class Results:
         item_counts: training events per catalogue item, most popular first (the long tail).
         data: counts and steps of the prepared log.
         environment: versions, seed, device, wall time.
+        lead: the model beside the best baseline, or None where no pair was compared.
     """
 
     protocol: str
@@ -76,6 +93,7 @@ class Results:
     item_counts: list[int] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
+    lead: Lead | None = None
 
     def save(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False), encoding="utf-8")
@@ -84,6 +102,9 @@ class Results:
     def load(cls, path: Path) -> Results:
         raw = json.loads(path.read_text(encoding="utf-8"))
         raw["models"] = [_model(model) for model in raw["models"]]
+        if raw.get("lead") is not None:
+            raw["lead"]["difference"] = Interval(**raw["lead"]["difference"])
+            raw["lead"] = Lead(**raw["lead"])
         return cls(**raw)
 
 

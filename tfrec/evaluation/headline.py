@@ -1,0 +1,91 @@
+"""What a run found, in words: names, numbers, the protocol line, the verdict."""
+
+from __future__ import annotations
+
+import math
+
+from tfrec.console import count
+from tfrec.evaluation.results import Interval, Lead, Results
+
+_LABELS = {
+    "ndcg": "NDCG",
+    "hit_rate": "HR",
+    "mrr": "MRR",
+    "map": "MAP",
+    "f1": "F1",
+    "long_tail_share": "long tail",
+}
+
+
+def label(metric: str) -> str:
+    """The printed name of a metric: "ndcg@10" -> "NDCG@10", "mean_rank" -> "mean rank"."""
+    name, at, cut_off = metric.partition("@")
+    return _LABELS.get(name, name.replace("_", " ")) + at + cut_off
+
+
+def number(value: float, decimals: int = 4) -> str:
+    """A metric's value; "–" when it is undefined."""
+    return f"{value:,.{decimals}f}" if math.isfinite(value) else "–"
+
+
+def title(results: Results) -> str:
+    """The protocol line: what was asked of every model in the table."""
+    return f"{results.subset}, {count(results.cases)} cases: {results.protocol}"
+
+
+def not_run(results: Results) -> list[str]:
+    """One line per baseline that is missing from the table, with the reason."""
+    return [
+        f"{model.name} was not run: {model.skipped}" for model in results.models if model.skipped
+    ]
+
+
+def headline(results: Results) -> str:
+    """Whether the model is above the best baseline, in one honest sentence or two."""
+    metric = results.primary_metric
+    lines = [m for m in results.models if metric in m.metrics]
+    lines = [m for m in lines if math.isfinite(m.metrics[metric].value)]
+    models = [m for m in lines if m.kind == "model"]
+    baselines = [m for m in lines if m.kind == "baseline"]
+    if not models:
+        return f"No model has a value of {label(metric)} on the {results.subset} cases."
+    model = max(models, key=lambda m: m.metrics[metric].value)
+    stands = f"{model.name} reaches {label(metric)} {_with_interval(model.metrics[metric])}"
+    if not baselines:
+        return f"{stands}; no baseline was run beside it."
+    best = max(baselines, key=lambda m: m.metrics[metric].value)
+    here, there = model.metrics[metric], best.metrics[metric]
+    change = here.value - there.value
+    side = "above" if change > 0 else "below" if change < 0 else "level with"
+    by = f", by {number(abs(change))}" if change else ""
+    if change and there.value > 0:
+        by += f" ({change / there.value:+.1%})"
+    stands = f"{stands}, {side} the best baseline, {best.name}, {_with_interval(there)}{by}."
+    lead = results.lead
+    if lead is not None and (lead.model, lead.baseline) == (model.name, best.name):
+        return f"{stands} {_paired(lead)}"
+    if here.low > there.high or here.high < there.low:
+        return f"{stands} The two intervals do not overlap."
+    return f"{stands} The two intervals overlap; only a paired comparison can tell them apart."
+
+
+def _paired(lead: Lead) -> str:
+    low, high = lead.difference.low, lead.difference.high
+    compared = (
+        f"Case by case the difference is {lead.difference.value:+.4f} "
+        f"[{low:+.4f}, {high:+.4f}], {p_value(lead.p_value)}"
+    )
+    if low > 0 or high < 0:
+        return f"{compared}."
+    return f"{compared}: these cases cannot tell the two apart."
+
+
+def p_value(value: float) -> str:
+    """ "p = 0.013", or "p < 0.001" below that."""
+    return f"p = {value:.3f}" if value >= 0.001 else "p < 0.001"
+
+
+def _with_interval(interval: Interval) -> str:
+    if interval.low == interval.high:
+        return number(interval.value)
+    return f"{number(interval.value)} [{number(interval.low)}, {number(interval.high)}]"
