@@ -1,0 +1,137 @@
+"""Training batches: packed rows of next-item examples, drawn from memory-mapped columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tfrec.data.packing import pack
+from tfrec.data.sequences import Float32, Sequences, ragged_index
+
+Batch = dict[str, npt.NDArray[Any]]
+
+
+class TrainingBatches:
+    """An endless, seeded stream of packed batches, seekable to any step of any epoch.
+
+    Every history is an example at each of its events: read up to there, predict the next item.
+    A history longer than `max_length` + 1 gives its newest `max_length` examples. Rows are dealt
+    to batches evenly, so that no epoch ends in a small, noisy batch.
+
+    A batch holds, with B rows of L = `max_length` tokens:
+        items      int32 [B, L]    item index, -1 pads
+        segments   int32 [B, L]    1, 2, … number the histories in a row; 0 pads
+        positions  int32 [B, L]    0 is the newest event of its history
+        targets    int32 [B, L]    the item that came next
+        weights    float32 [B, L]  1 / (examples in the whole batch), 0 pads: the loss is a
+                                   weighted sum, whatever the number of replicas it is split over
+        negatives  int32 [B, negatives]  items drawn from `negative_probabilities`, one list per
+                                   row; only when `negatives` > 0
+
+    Arguments:
+        train: training sequences; those with fewer than two events give no example.
+        num_items: size of the catalogue.
+        max_length: tokens per row, L.
+        batch_size: rows per batch at the most.
+        seed: fixes the order of everything.
+        negatives: items drawn per row.
+        negative_probabilities: float [num_items]; uniform when None.
+        multiple_of: B is a multiple of it (the number of replicas).
+
+    Example:
+        >>> batches = TrainingBatches(split.train(), 3416, 200, 128, seed=0)  # doctest: +SKIP
+        >>> batch = next(batches.stream(epoch=0, step=0))                     # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        train: Sequences,
+        num_items: int,
+        max_length: int,
+        batch_size: int,
+        seed: int,
+        negatives: int = 0,
+        negative_probabilities: npt.NDArray[np.floating] | None = None,
+        multiple_of: int = 1,
+    ) -> None:
+        self.sequences = train.take(train.lengths >= 2).last(max_length + 1)
+        if not len(self.sequences):
+            raise ValueError("no training sequence has two events")
+        self.num_items = num_items
+        self.max_length = max_length
+        self.seed = seed
+        self.negatives = negatives
+        self._cumulative: Float32 | None = None
+        if negative_probabilities is not None:
+            cumulative = np.cumsum(negative_probabilities, dtype=np.float64)
+            self._cumulative = (cumulative / cumulative[-1]).astype(np.float32)
+        self._packing = pack(self.sequences.lengths - 1, max_length)
+        rows = self._packing.num_rows
+        self.steps_per_epoch = -(-rows // batch_size)
+        even = -(-rows // self.steps_per_epoch)
+        self.batch_size = -(-even // multiple_of) * multiple_of
+
+    @property
+    def examples_per_epoch(self) -> int:
+        return int((self.sequences.lengths - 1).sum())
+
+    @property
+    def fill(self) -> float:
+        """Share of the tokens of an epoch that are real."""
+        tokens = self.steps_per_epoch * self.batch_size * self.max_length
+        return self.examples_per_epoch / tokens
+
+    def stream(self, epoch: int, step: int) -> Iterator[Batch]:
+        """Batches from the given step of the given epoch on, epoch after epoch, without end."""
+        while True:
+            yield from self._epoch(epoch, step)
+            epoch, step = epoch + 1, 0
+
+    def _epoch(self, epoch: int, first_step: int) -> Iterator[Batch]:
+        generator = np.random.default_rng([self.seed, epoch])
+        in_slot = self._packing.sequences(generator)
+        rows = generator.permutation(self._packing.num_rows)
+        bounds = np.linspace(0, len(rows), self.steps_per_epoch + 1).astype(np.int64)
+        for step in range(first_step, self.steps_per_epoch):
+            batch = self._gather(np.sort(rows[bounds[step] : bounds[step + 1]]), in_slot)
+            if self.negatives:
+                # A generator of its own per step, so that a resumed run draws the same.
+                batch["negatives"] = self._draw(np.random.default_rng([self.seed, epoch, step]))
+            yield batch
+
+    def _gather(self, rows: npt.NDArray[np.int64], in_slot: npt.NDArray[np.int64]) -> Batch:
+        slots, row = self._packing.slots(rows)
+        lengths = self._packing.length[slots].astype(np.int64)
+        starts = self.sequences.starts[in_slot[slots]]
+        source = ragged_index(starts, lengths)  # the input event of each example
+        cells = ragged_index(row * self.max_length + self._packing.offset[slots], lengths)
+        total = len(cells)
+
+        # Numbers the histories inside a row from 1.
+        segment = np.arange(len(slots)) - np.searchsorted(row, row) + 1
+        age = np.repeat(np.cumsum(lengths), lengths) - 1 - np.arange(total)
+        item = self.sequences.columns.item
+        return {
+            "items": self._scatter(cells, item[source], -1, np.int32),
+            "segments": self._scatter(cells, np.repeat(segment, lengths), 0, np.int32),
+            "positions": self._scatter(cells, age, 0, np.int32),
+            "targets": self._scatter(cells, item[source + 1], 0, np.int32),
+            "weights": self._scatter(cells, np.float32(1 / max(total, 1)), 0, np.float32),
+        }
+
+    def _scatter(
+        self, cells: npt.NDArray[np.int64], values: Any, fill: int, dtype: type[np.generic]
+    ) -> npt.NDArray[Any]:
+        out = np.full(self.batch_size * self.max_length, fill, dtype)
+        out[cells] = values
+        return out.reshape(self.batch_size, self.max_length)
+
+    def _draw(self, generator: np.random.Generator) -> npt.NDArray[np.int32]:
+        shape = (self.batch_size, self.negatives)
+        if self._cumulative is None:
+            return generator.integers(self.num_items, size=shape, dtype=np.int32)
+        drawn = np.searchsorted(self._cumulative, generator.random(shape, np.float32), "right")
+        return np.minimum(drawn, self.num_items - 1).astype(np.int32)

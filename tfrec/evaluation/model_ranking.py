@@ -1,0 +1,171 @@
+"""Ranks with a trained model, in the graph: the same `Ranking` as `ranking.rank`, much faster.
+
+First every history becomes one state, packed into rows like in training; then the states meet the
+item matrix in blocks that bound the memory, whatever the number of cases or items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tfrec.console import import_tensorflow
+from tfrec.data.cases import Cases
+from tfrec.data.packing import pack
+from tfrec.data.sequences import Float32, Sequences, ragged_index
+from tfrec.evaluation.ranking import Ranking, tie_order
+from tfrec.models.build import SequenceModel
+
+_ROWS_PER_BATCH = 32
+_CELLS_PER_BLOCK = 2**22  # logits held at once
+
+
+class ModelRanker:
+    """Full-catalogue ranking by a `SequenceModel`.
+
+    Arguments:
+        model: a built model.
+        progress: called with the number of cases after each part of the work.
+
+    Example:
+        >>> ranker = ModelRanker(model)                      # doctest: +SKIP
+        >>> ranking = ranker.rank(split.cases("test"), top_k=20)  # doctest: +SKIP
+    """
+
+    def __init__(self, model: SequenceModel) -> None:
+        tf = import_tensorflow()
+        self.model = model
+        self._encode = tf.function(
+            lambda batch: tf.cast(model(batch, training=False), tf.float32), jit_compile=True
+        )
+        self._rank_block = tf.function(_rank_block, reduce_retracing=True)
+
+    def states(
+        self, histories: Sequences, progress: Callable[[int], None] | None = None
+    ) -> Float32:
+        """The state after the newest event of each history, float32 [N, D].
+
+        An empty history is read as one padding token.
+        """
+        length = self.model.max_length
+        cut = histories.last(length)
+        lengths = np.maximum(cut.lengths, 1)
+        packing = pack(lengths, length)
+        in_slot = packing.sequences()
+        out: Float32 | None = None
+        for start in range(0, packing.num_rows, _ROWS_PER_BATCH):
+            rows = np.arange(start, min(start + _ROWS_PER_BATCH, packing.num_rows))
+            slots, row = packing.slots(rows)
+            first = row * length + packing.offset[slots]
+            which = in_slot[slots]
+            batch = _tokens(cut.take(which), lengths[which], first, length)
+            states = self._encode(batch).numpy()
+            if out is None:
+                out = np.empty((len(histories), states.shape[-1]), np.float32)
+            out[which] = states.reshape(-1, states.shape[-1])[first + lengths[which] - 1]
+            if progress:
+                progress(len(which))
+        return np.zeros((0, 1), np.float32) if out is None else out
+
+    def score(self, cases: Cases) -> Float32:
+        """Logits of every item for every case, float32 [N, num_items] (the `Scorer` interface)."""
+        return self.states(cases.histories) @ self._item_matrix().T
+
+    def rank(
+        self,
+        cases: Cases,
+        top_k: int,
+        remove_seen: bool = True,
+        seed: int = 0,
+        progress: Callable[[int], None] | None = None,
+    ) -> Ranking:
+        """Ranks the full catalogue for every case, see `tfrec.evaluation.ranking.rank`.
+
+        Raises:
+            ValueError: the model gives logits that are not a number.
+        """
+        states = self.states(cases.histories, progress)
+        # The catalogue in tie order: among equal logits the first one wins.
+        place = tie_order(self.model.num_items, seed)
+        item_at = np.argsort(place).astype(np.int32)
+        matrix = self._item_matrix()[item_at]
+        if not (np.isfinite(states).all() and np.isfinite(matrix).all()):
+            raise ValueError("the model gives logits that are not a number; its training diverged")
+
+        top_k = min(top_k, self.model.num_items)
+        target_ranks = np.empty(len(cases.targets), np.int32)
+        top_items = np.empty((len(cases), top_k), np.int32)
+        for first, last in _blocks(cases, self.model.num_items):
+            block = cases.take(slice(first, last))
+            seen = _cells(block.histories, place) if remove_seen else np.zeros((0, 2), np.int32)
+            ranks, top = self._rank_block(
+                states[first:last],
+                matrix,
+                seen,
+                block.target_cases().astype(np.int32),
+                place[block.targets],
+                top_k,
+            )
+            low, high = cases.target_offsets[[first, last]]
+            target_ranks[low:high] = ranks.numpy()
+            top = top.numpy()
+            top_items[first:last] = np.where(top < 0, -1, item_at[top])
+        return Ranking(target_ranks, top_items)
+
+    def _item_matrix(self) -> Float32:
+        return np.asarray(self.model.item_matrix(), np.float32)
+
+
+def _tokens(
+    histories: Sequences, lengths: npt.NDArray[np.int64], first: npt.NDArray[np.int64], length: int
+) -> dict[str, Any]:
+    """Packs histories into a batch of `_ROWS_PER_BATCH` rows, history n from cell `first[n]` on."""
+    cells = ragged_index(first, lengths)
+    items = np.full(_ROWS_PER_BATCH * length, -1, np.int32)
+    items[ragged_index(first, histories.lengths)] = histories.items()
+    segments = np.zeros_like(items)
+    segments[cells] = np.repeat(np.arange(1, len(lengths) + 1), lengths)
+    positions = np.zeros_like(items)
+    positions[cells] = np.repeat(np.cumsum(lengths), lengths) - 1 - np.arange(len(cells))
+    return {
+        name: value.reshape(_ROWS_PER_BATCH, length)
+        for name, value in (("items", items), ("segments", segments), ("positions", positions))
+    }
+
+
+def _blocks(cases: Cases, num_items: int) -> list[tuple[int, int]]:
+    """Ranges of cases whose logits, and whose targets' logits, fit a block."""
+    limit = max(1, _CELLS_PER_BLOCK // num_items)
+    # A case costs one row of logits and one more per target beyond its first.
+    cost = np.cumsum(np.maximum(np.diff(cases.target_offsets), 1))
+    bounds = [0]
+    while bounds[-1] < len(cases):
+        spent = cost[bounds[-1] - 1] if bounds[-1] else 0
+        bounds.append(max(int(np.searchsorted(cost, spent + limit, "right")), bounds[-1] + 1))
+    return list(zip(bounds[:-1], bounds[1:], strict=True))
+
+
+def _cells(histories: Sequences, place: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """(row, place of the item) of every event of the histories, int32 [events, 2]."""
+    rows = np.repeat(np.arange(len(histories)), histories.lengths)
+    return np.stack([rows, place[histories.items()]], axis=1).astype(np.int32)
+
+
+def _rank_block(
+    states: Any, matrix: Any, seen: Any, target_case: Any, target: Any, top_k: int
+) -> tuple[Any, Any]:
+    """Ranks [T] of the targets and the top [n, top_k] (-1 where an item may not be recommended)."""
+    tf = import_tensorflow()
+    lowest = tf.constant(-np.inf, tf.float32)
+    logits = tf.matmul(states, matrix, transpose_b=True)  # [n, items]
+    logits = tf.tensor_scatter_nd_update(logits, seen, tf.fill(tf.shape(seen)[:1], lowest))
+    rows = tf.gather(logits, target_case)  # [T, items]
+    own = tf.gather(rows, target, axis=1, batch_dims=1)[:, None]
+    before = tf.range(tf.shape(matrix)[0])[None] < target[:, None]
+    better = tf.logical_or(rows > own, tf.logical_and(tf.equal(rows, own), before))
+    ranks = 1 + tf.math.count_nonzero(better, axis=1, dtype=tf.int32)
+    best, top = tf.math.top_k(logits, k=top_k)
+    return ranks, tf.where(best > lowest, top, -1)

@@ -1,0 +1,77 @@
+"""Checkpoints that a kill at any moment leaves whole: one file, written aside and renamed."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfrec.errors import UserError
+
+_STATE = "state"
+
+
+def save(path: Path, variables: Sequence[Any], state: dict[str, Any]) -> None:
+    """Writes the values of Keras variables and a JSON-able state as one .npz file, atomically.
+
+    Arguments:
+        path: the file; an older one is replaced only when the new one is safely on disk.
+        variables: in an order that the program always makes alike.
+        state: what else the work needs to go on.
+
+    Raises:
+        UserError: the disk is full or not writable; the older file is untouched.
+    """
+    arrays = {f"{n:05d}": np.asarray(variable.numpy()) for n, variable in enumerate(variables)}
+    arrays[_STATE] = np.frombuffer(json.dumps(state).encode(), np.uint8)
+    aside = path.with_suffix(".part")
+    try:
+        with aside.open("wb") as file:
+            np.savez(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the rename itself must survive a power cut
+        finally:
+            os.close(folder)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise UserError(f"cannot write the checkpoint {path}: {error.strerror}") from None
+
+
+def restore(path: Path, variables: Sequence[Any]) -> dict[str, Any]:
+    """Assigns saved values to the variables, in order, and returns the saved state.
+
+    Raises:
+        UserError: the file is missing, damaged, or was saved from other variables.
+    """
+    try:
+        with np.load(path) as saved:
+            state: dict[str, Any] = json.loads(saved[_STATE].tobytes())
+            values = [saved[name] for name in sorted(set(saved.files) - {_STATE})]
+    except FileNotFoundError:
+        raise UserError(f"there is no checkpoint at {path}") from None
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(f"the checkpoint {path} is damaged ({error})") from None
+    if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
+        raise UserError(
+            f"the checkpoint {path} holds other weights than this model has: "
+            f"{_first_difference(values, variables)}. Was the run's config.yaml edited?"
+        )
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+    return state
+
+
+def _first_difference(values: Sequence[Any], variables: Sequence[Any]) -> str:
+    for value, variable in zip(values, variables, strict=False):
+        if value.shape != tuple(variable.shape):
+            return f"{variable.path} is {tuple(variable.shape)} here and {value.shape} there"
+    return f"{len(variables)} variables here and {len(values)} there"

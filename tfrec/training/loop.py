@@ -1,0 +1,255 @@
+"""The training loop: `strategy.run`, many steps per graph call, exact resume.
+
+A loop of our own because Keras's `Model.fit` fails under a multi-worker strategy on TensorFlow
+(keras issue 20585) and cannot resume inside an epoch.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from tfrec.console import Progress, import_tensorflow, say, seconds
+from tfrec.data.batches import TrainingBatches
+from tfrec.errors import Interrupted, UserError
+from tfrec.models.build import SequenceModel
+from tfrec.training import checkpoint
+from tfrec.training.losses import Loss
+from tfrec.training.options import TrainingConfig
+from tfrec.training.signals import StopRequest
+
+LATEST = "latest.npz"
+BEST = "best.npz"
+
+
+class Recorder(Protocol):
+    """Receives each finished epoch: a log file, TensorBoard."""
+
+    def __call__(self, epoch: dict[str, Any]) -> None: ...
+
+
+@dataclass
+class Progressed:
+    """Where training stands; saved in every checkpoint.
+
+    Attributes:
+        epoch, step: the next step to take.
+        loss_sum: summed loss of the steps of this epoch so far.
+        epoch_seconds: time spent on this epoch so far.
+        best: best validation metric so far, None before the first validation.
+        best_epoch: the epoch that it came from.
+        epochs: one record per finished epoch.
+        finished: training is over (patience or the last epoch).
+    """
+
+    epoch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    epoch_seconds: float = 0.0
+    best: float | None = None
+    best_epoch: int = -1
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    finished: bool = False
+
+
+def fit(
+    model: SequenceModel,
+    optimizer: Any,
+    loss: Loss,
+    batches: TrainingBatches,
+    validate: Callable[[], dict[str, float]],
+    metric: str,
+    config: TrainingConfig,
+    folder: Path,
+    strategy: Any,
+    record: Recorder,
+) -> Progressed:
+    """Trains until the validation metric stops rising, then loads the best weights.
+
+    Goes on where the checkpoint in `folder` stands, if there is one: killed at any moment and run
+    again, it ends with the same weights as if it had never been killed.
+
+    Arguments:
+        model: built under `strategy`, with the optimizer.
+        optimizer: a built Keras optimizer.
+        loss: see `tfrec.training.losses`.
+        batches: the training stream.
+        validate: ranks the validation cases with the model as it is now.
+        metric: the name in `validate`'s result that is to rise.
+        config: epochs, patience, steps per call, …
+        folder: where checkpoints are kept.
+        strategy: a tf.distribute strategy; the default one trains on one device.
+        record: called with each epoch's numbers.
+
+    Raises:
+        Interrupted: on SIGINT or SIGTERM, after the checkpoint was saved.
+        UserError: the loss is no longer a number, or a checkpoint cannot be read or written.
+    """
+    saved = [*model.variables, *optimizer.variables]
+    progressed = Progressed()
+    if (folder / LATEST).exists():
+        progressed = Progressed(**checkpoint.restore(folder / LATEST, saved))
+        say(f"resuming at epoch {progressed.epoch + 1}, step {progressed.step}")
+
+    def save() -> None:
+        checkpoint.save(folder / LATEST, saved, asdict(progressed))
+
+    run_steps = _graph_call(model, optimizer, loss, config, strategy)
+    stream = _device_stream(batches, progressed, strategy)
+    with StopRequest() as stop:
+        while not progressed.finished:
+            _train_epoch(run_steps, stream, batches, progressed, config, stop, save)
+            _finish_epoch(model, validate, metric, batches, progressed, config, folder, record)
+            save()
+            _stop_if_asked(stop, folder)
+    if (folder / BEST).exists():
+        checkpoint.restore(folder / BEST, model.variables)
+    return progressed
+
+
+def _train_epoch(
+    run_steps: Callable[[Any, int], Any],
+    stream: Any,
+    batches: TrainingBatches,
+    progressed: Progressed,
+    config: TrainingConfig,
+    stop: StopRequest,
+    save: Callable[[], None],
+) -> None:
+    """Takes the steps that are left of this epoch."""
+    saved_at = time.monotonic()
+    total = batches.steps_per_epoch
+    shown = {} if progressed.best is None else {"best": progressed.best}
+    label = f"epoch {progressed.epoch + 1}/{config.epochs}"
+    with Progress(total, label, initial=progressed.step) as bar:
+        while progressed.step < total:
+            started = time.monotonic()
+            steps = min(config.steps_per_call, total - progressed.step)
+            loss_sum = float(run_steps(stream, steps))
+            if not math.isfinite(loss_sum):
+                raise UserError(
+                    f"the loss is {loss_sum} in epoch {progressed.epoch + 1}, steps "
+                    f"{progressed.step + 1} to {progressed.step + steps}: training diverged. "
+                    f"Try a lower --learning-rate (now {config.learning_rate})"
+                )
+            took = time.monotonic() - started
+            progressed.step += steps
+            progressed.loss_sum += loss_sum
+            progressed.epoch_seconds += took
+            rate = batches.examples_per_epoch / total * steps / took
+            bar.update(
+                steps, loss=progressed.loss_sum / progressed.step, **shown, examples_per_s=rate
+            )
+            if stop.signal_number is not None or (
+                time.monotonic() - saved_at > 60 * config.checkpoint_minutes
+            ):
+                save()
+                saved_at = time.monotonic()
+            _stop_if_asked(stop, None)
+
+
+def _finish_epoch(
+    model: SequenceModel,
+    validate: Callable[[], dict[str, float]],
+    metric: str,
+    batches: TrainingBatches,
+    progressed: Progressed,
+    config: TrainingConfig,
+    folder: Path,
+    record: Recorder,
+) -> None:
+    """Validates, keeps the best weights, and decides whether to go on."""
+    started = time.monotonic()
+    metrics = validate()
+    if progressed.best is None or metrics[metric] > progressed.best:
+        progressed.best, progressed.best_epoch = metrics[metric], progressed.epoch
+        checkpoint.save(folder / BEST, model.variables, {"epoch": progressed.epoch, **metrics})
+    epoch = {
+        "epoch": progressed.epoch + 1,
+        "loss": progressed.loss_sum / progressed.step,
+        **{f"validation {name}": value for name, value in metrics.items()},
+        "seconds": progressed.epoch_seconds,
+        "validation_seconds": time.monotonic() - started,
+        "examples_per_s": batches.examples_per_epoch / max(progressed.epoch_seconds, 1e-9),
+    }
+    progressed.epochs.append(epoch)
+    record(epoch)
+    marked = " *" if progressed.best_epoch == progressed.epoch else ""
+    say(
+        f"epoch {progressed.epoch + 1:3d}  loss {epoch['loss']:.4f}  "
+        f"validation {metric} {metrics[metric]:.4f}{marked}  "
+        f"{epoch['examples_per_s']:,.0f} examples/s  {seconds(epoch['seconds'])}"
+    )
+    progressed.epoch += 1
+    progressed.step, progressed.loss_sum, progressed.epoch_seconds = 0, 0.0, 0.0
+    stale = progressed.epoch - 1 - progressed.best_epoch
+    progressed.finished = progressed.epoch >= config.epochs or stale >= config.patience
+    if stale >= config.patience:
+        say(f"no better {metric} for {stale} epochs; the best was epoch {progressed.best_epoch + 1}")
+
+
+def _stop_if_asked(stop: StopRequest, folder: Path | None) -> None:
+    if stop.signal_number is not None:
+        name = signal.Signals(stop.signal_number).name
+        raise Interrupted(f"stopped by {name}; everything is saved", stop.signal_number)
+
+
+def _graph_call(
+    model: SequenceModel, optimizer: Any, loss: Loss, config: TrainingConfig, strategy: Any
+) -> Callable[[Any, int], Any]:
+    """`(iterator, steps) -> summed loss`, compiled once for any number of steps."""
+    tf = import_tensorflow()
+    variables = model.trainable_variables
+    alone = strategy.num_replicas_in_sync == 1
+
+    def gradients_of(batch: dict[str, Any]) -> tuple[Any, list[Any]]:
+        with tf.GradientTape() as tape:
+            states = model(batch, training=True)
+            value = loss(states, tf.cast(model.item_matrix(), states.dtype), batch)
+        gradients = tape.gradient(value, variables)
+        # An embedding's gradient comes as slices; the tied output makes it dense anyway.
+        return value, [tf.convert_to_tensor(gradient) for gradient in gradients]
+
+    def update(batch: dict[str, Any]) -> Any:
+        value, gradients = gradients_of(batch)
+        optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return value
+
+    if config.xla and alone:
+        update = tf.function(update, jit_compile=True)
+    elif config.xla:
+        # The replicas meet in apply_gradients, which XLA cannot compile.
+        gradients_of = tf.function(gradients_of, jit_compile=True)
+
+    @tf.function
+    def run_steps(iterator: Any, steps: Any) -> Any:
+        total = tf.zeros((), tf.float32)
+        for _ in tf.range(steps):
+            per_replica = strategy.run(update, args=(next(iterator),))
+            total += strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None)
+        return total
+
+    return lambda iterator, steps: run_steps(iterator, tf.constant(steps))
+
+
+def _device_stream(batches: TrainingBatches, progressed: Progressed, strategy: Any) -> Any:
+    """An iterator over the batches from the next step on, split over the replicas."""
+    tf = import_tensorflow()
+    example = next(batches.stream(0, 0))
+    epoch, step = progressed.epoch, progressed.step  # where to start, not where we are later
+    dataset = tf.data.Dataset.from_generator(
+        lambda: batches.stream(epoch, step),
+        output_signature={
+            name: tf.TensorSpec(value.shape, value.dtype) for name, value in example.items()
+        },
+    )
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    options.deterministic = True
+    dataset = dataset.with_options(options).prefetch(4)
+    return iter(strategy.experimental_distribute_dataset(dataset))

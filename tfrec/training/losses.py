@@ -1,0 +1,184 @@
+"""Next-item losses: from states and item vectors to one scalar.
+
+Each takes the whole batch and returns Σ weights · loss, so that a batch split over replicas sums
+to the same loss and gradient as the batch on one.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from keras import ops
+
+# Positions whose logits are alive at one time in the full softmax. A block of 512 x 3,416 logits
+# stays in a CPU's cache; the whole batch would be 25,000 x 3,416.
+BLOCK = 512
+
+
+class Loss(Protocol):
+    """states [B, L, D], item_matrix [I, D], batch -> scalar Σ weights · loss."""
+
+    def __call__(self, states: Any, item_matrix: Any, batch: dict[str, Any]) -> Any: ...
+
+
+def full_cross_entropy(states: Any, item_matrix: Any, batch: dict[str, Any]) -> Any:
+    """Cross-entropy against the whole catalogue: −log softmax(states · item_matrixᵀ)[target].
+
+    Klenitskiy & Vasilev, RecSys 2023, arXiv 2309.07602, eq. 4. The logits are never held whole:
+    a block of positions goes forward and its gradient is made at once, while the block is in cache.
+
+    Arguments:
+        states: float [B, L, D].
+        item_matrix: float [I, D].
+        batch: needs `targets` int [B, L] and `weights` float [B, L].
+
+    Returns:
+        float32 scalar.
+
+    Example:
+        >>> batch = {"targets": ops.array([[1]]), "weights": ops.array([[1.0]])}
+        >>> float(full_cross_entropy(ops.zeros((1, 1, 4)), ops.zeros((2, 4)), batch))
+        0.6931...
+    """
+    _check(states, item_matrix, batch)
+    dim = states.shape[-1]
+    flat = ops.reshape(states, (-1, dim))
+    targets = ops.reshape(batch["targets"], (-1,))
+    weights = ops.reshape(batch["weights"], (-1,))
+    missing = -ops.shape(flat)[0] % BLOCK
+    return _blocked_cross_entropy(
+        ops.pad(flat, ((0, missing), (0, 0))),
+        item_matrix,
+        ops.pad(targets, ((0, missing),)),
+        ops.pad(weights, ((0, missing),)),
+    )
+
+
+def _blocked_cross_entropy(states: Any, item_matrix: Any, targets: Any, weights: Any) -> Any:
+    dim, num_items = states.shape[-1], item_matrix.shape[0]
+    transposed = ops.transpose(item_matrix)
+
+    def one_block(number: Any, carry: Any) -> Any:
+        loss, matrix_gradient, state_gradient = carry
+        first = number * BLOCK
+        state = ops.slice(states, (first, 0), (BLOCK, dim))
+        target = ops.slice(targets, (first,), (BLOCK,))
+        weight = ops.slice(weights, (first,), (BLOCK,))
+        logits = ops.cast(ops.matmul(state, transposed), "float32")  # [block, items]
+        peak = ops.max(logits, axis=-1, keepdims=True)
+        unnormalised = ops.exp(logits - peak)
+        total = ops.sum(unnormalised, axis=-1, keepdims=True)
+        hot = ops.equal(target[:, None], ops.arange(num_items, dtype=target.dtype)[None])
+        positive = ops.sum(ops.where(hot, logits, 0.0), axis=-1)
+        loss += ops.sum(weight * (ops.log(total[:, 0]) + peak[:, 0] - positive))
+        # d loss / d logits = weight · (softmax − one-hot)
+        residual = unnormalised * (weight[:, None] / total) - ops.where(hot, weight[:, None], 0.0)
+        residual = ops.cast(residual, state.dtype)
+        matrix_gradient += ops.cast(ops.matmul(ops.transpose(residual), state), "float32")
+        state_gradient = ops.slice_update(
+            state_gradient, (first, 0), ops.matmul(residual, item_matrix)
+        )
+        return loss, matrix_gradient, state_gradient
+
+    @ops.custom_gradient
+    def loss_with_gradient(states: Any, item_matrix: Any) -> Any:
+        start = (
+            ops.zeros((), "float32"),
+            ops.zeros((num_items, dim), "float32"),
+            ops.zeros_like(states),
+        )
+        loss, matrix_gradient, state_gradient = ops.fori_loop(
+            0, ops.shape(states)[0] // BLOCK, one_block, start
+        )
+
+        def gradient(upstream: Any) -> Any:
+            return (
+                state_gradient * ops.cast(upstream, state_gradient.dtype),
+                ops.cast(matrix_gradient * upstream, item_matrix.dtype),
+            )
+
+        return loss, gradient
+
+    return loss_with_gradient(states, item_matrix)
+
+
+def sampled_softmax(negative_log_probabilities: Any) -> Loss:
+    """Softmax over the target and the row's drawn negatives, with the corrected logQ correction.
+
+    Bengio & Senécal 2008 introduced the correction s_j − log Q(j). Khrylchenko et al., RecSys
+    2025, arXiv 2507.09331, eq. 10: the target is in the sum with probability one, so it must not be
+    corrected; the exact gradient then carries the weight 1 − p(target), estimated from the same
+    negatives. A negative that equals the target is taken out of the sum.
+
+    Arguments:
+        negative_log_probabilities: float [I], log of the probability with which an item is drawn.
+
+    The batch also needs `negatives` int [B, n].
+    """
+
+    def loss(states: Any, item_matrix: Any, batch: dict[str, Any]) -> Any:
+        _check(states, item_matrix, batch)
+        positive, negative = _sampled_logits(states, item_matrix, batch)
+        drawn = batch["negatives"]
+        log_q = ops.take(ops.cast(negative_log_probabilities, "float32"), drawn)  # [B, n]
+        count = ops.log(ops.cast(ops.shape(drawn)[-1], "float32"))
+        negative = negative - (log_q + count)[:, None, :]  # Σ exp(negative) estimates Σ_j exp(s_j)
+        others = ops.logsumexp(negative, axis=-1)
+        misclassified = ops.stop_gradient(ops.sigmoid(others - positive))  # 1 − p(target)
+        return ops.sum(batch["weights"] * misclassified * (others - positive))
+
+    return loss
+
+
+def gbce(num_items: int, calibration: float = 0.75) -> Loss:
+    """Generalised binary cross-entropy: BCE whose positive probability is raised to β.
+
+    Petrov & Macdonald, RecSys 2023, arXiv 2308.07192, eq. 9 and 12. With α = n / (I − 1) the
+    sampling rate and t the calibration, β = α (t (1 − 1/α) + 1/α): t = 0 is plain BCE, t = 1
+    makes the probabilities calibrated. Negatives are uniform.
+
+    Arguments:
+        num_items: size of the catalogue, I.
+        calibration: t, between 0 and 1.
+
+    The batch also needs `negatives` int [B, n].
+    """
+
+    def loss(states: Any, item_matrix: Any, batch: dict[str, Any]) -> Any:
+        _check(states, item_matrix, batch)
+        positive, negative = _sampled_logits(states, item_matrix, batch)
+        rate = batch["negatives"].shape[-1] / max(num_items - 1, 1)
+        beta = rate * (calibration * (1 - 1 / rate) + 1 / rate)
+        # −log σ(s)^β = β softplus(−s); −log(1 − σ(s)) = softplus(s)
+        summed = ops.sum(ops.softplus(negative), axis=-1)
+        return ops.sum(batch["weights"] * (beta * ops.softplus(-positive) + summed))
+
+    return loss
+
+
+def _sampled_logits(states: Any, item_matrix: Any, batch: dict[str, Any]) -> tuple[Any, Any]:
+    """Logits of the targets [B, L] and of the row's negatives [B, L, n]; a drawn target is out."""
+    drawn, targets = batch["negatives"], batch["targets"]
+    target_vectors = ops.take(item_matrix, targets, axis=0)  # [B, L, D]
+    drawn_vectors = ops.take(item_matrix, drawn, axis=0)  # [B, n, D]
+    positive = ops.cast(ops.sum(states * target_vectors, axis=-1), "float32")
+    negative = ops.matmul(states, ops.transpose(drawn_vectors, (0, 2, 1)))
+    hit = ops.equal(targets[:, :, None], drawn[:, None, :])
+    return positive, ops.where(hit, -1e9, ops.cast(negative, "float32"))
+
+
+def _check(states: Any, item_matrix: Any, batch: dict[str, Any]) -> None:
+    if len(states.shape) != 3 or len(item_matrix.shape) != 2:
+        raise ValueError(
+            f"states must be [batch, length, dim] and item_matrix [items, dim]; "
+            f"got {tuple(states.shape)} and {tuple(item_matrix.shape)}"
+        )
+    if states.shape[-1] != item_matrix.shape[-1]:
+        raise ValueError(
+            f"states have width {states.shape[-1]}, item_matrix {item_matrix.shape[-1]}"
+        )
+    if len(batch["targets"].shape) != 2 or batch["targets"].shape != batch["weights"].shape:
+        raise ValueError(
+            f"targets and weights must both be [batch, length]; got "
+            f"{tuple(batch['targets'].shape)} and {tuple(batch['weights'].shape)}"
+        )

@@ -1,0 +1,37 @@
+"""How to train: the options of the command line. Imports no TensorFlow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tfrec.config import option
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The training."""
+
+    loss: Literal["auto", "full", "sampled", "gbce"] = option(
+        "auto",
+        "full cross-entropy over the catalogue, sampled softmax with logQ correction, or gBCE; "
+        "auto is full up to 20,000 items and sampled above",
+    )
+    negatives: int = option(256, "items drawn per row for the sampled losses")
+    gbce_calibration: float = option(0.75, "gBCE's t: 0 is plain BCE, 1 calibrated", metavar="T")
+    epochs: int = option(100, "at the most")
+    patience: int = option(10, "stop after so many epochs without a better validation metric")
+    batch_size: int = option(128, "rows of --max-length tokens per step; short histories share one")
+    learning_rate: float = option(1e-3, "of Adam, after the warm-up")
+    warmup_steps: int = option(100, "steps over which the learning rate rises from 0")
+    seed: int = option(0, "fixes everything random; a run on CPU is reproducible bit for bit")
+    strategy: Literal["none", "mirrored"] = option(
+        "none", "mirrored trains on every GPU of this machine, or on --replicas CPU devices"
+    )
+    replicas: int = option(0, "replicas of --strategy mirrored; 0 takes every GPU")
+    xla: bool = option(True, "compile the training step with XLA")
+    mixed_precision: bool = option(False, "compute in bfloat16, keep weights in float32")
+    steps_per_call: int = option(8, "training steps per call into the graph")
+    checkpoint_minutes: float = option(
+        5.0, "save a checkpoint this often inside an epoch; each epoch's end saves one anyway"
+    )
