@@ -13,7 +13,7 @@ import numpy.typing as npt
 from tfrec.data.cases import Cases
 from tfrec.data.prepared import PreparedData
 from tfrec.data.sequences import Bool, Columns, Int64, Sequences
-from tfrec.data.split_labels import TRAIN, VALIDATION, Labels
+from tfrec.data.split_labels import TRAIN, VALIDATION, Labels, user_of
 
 CONTIGUOUS = ("leave-one-out", "global-time", "per-user-time")
 # Rows of history that the search for repeated items looks at in one go.
@@ -42,7 +42,7 @@ def build_cases(
         dropped by reason, cases and targets left.
     """
     rows = np.flatnonzero(label == target_label)
-    users = np.searchsorted(data.user_offsets, rows, side="right") - 1
+    users = user_of(rows, data.user_offsets)
     case_users, first = np.unique(users, return_index=True)
     case = np.repeat(np.arange(len(case_users)), np.diff(np.append(first, len(rows))))
     histories = _case_histories(data, label, protocol, target_label, case_users, rows[first])
@@ -84,7 +84,7 @@ def _case_histories(
     users: Int64,
     first_target: Int64,
 ) -> Sequences:
-    """What is known about `users` before their targets, of which the first is row `first_target`."""
+    """What is known about `users` before their targets; the first one is row `first_target`."""
     if protocol in CONTIGUOUS:
         # The rows before the first target are exactly the earlier parts.
         return Sequences(
@@ -92,8 +92,10 @@ def _case_histories(
         )
     if protocol == "cold-items":
         warm = _histories(data, label, protocol, (TRAIN,))
-        before = _count_before(label == TRAIN, first_target)
-        return Sequences(users.astype(np.int32), warm.starts[users], before, warm.columns)
+        cold_before = np.searchsorted(np.flatnonzero(label != TRAIN), first_target)
+        return Sequences(
+            users.astype(np.int32), warm.starts[users], first_target - cold_before, warm.columns
+        )
     known = (TRAIN,) if target_label == VALIDATION else (TRAIN, VALIDATION)
     return _histories(data, label, protocol, known).take(users)
 
@@ -103,18 +105,14 @@ def _histories(
 ) -> Sequences:
     """Per user, the events with a known label."""
     is_known = np.isin(label, known)
-    stops = _count_before(is_known, data.user_offsets)
-    lengths = np.diff(stops)
+    unknown = user_of(np.flatnonzero(~is_known), data.user_offsets)
+    lengths = np.diff(data.user_offsets) - np.bincount(unknown, minlength=data.num_users)
     users = np.arange(data.num_users, dtype=np.int32)
     if protocol in CONTIGUOUS:
-        starts = data.user_offsets[:-1]
-        return Sequences(users, starts, starts + lengths, data.columns)
-    return Sequences(users, stops[:-1], stops[1:], _compact(data.columns, is_known))
-
-
-def _count_before(chosen: Bool, rows: Int64) -> Int64:
-    """How many chosen events lie before each of `rows`."""
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(chosen)])[rows]
+        starts, columns = np.asarray(data.user_offsets[:-1]), data.columns
+    else:
+        starts, columns = np.cumsum(lengths) - lengths, _compact(data.columns, is_known)
+    return Sequences(users, starts, starts + lengths, columns)
 
 
 def _compact(columns: Columns, chosen: Bool) -> Columns:

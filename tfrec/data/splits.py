@@ -19,7 +19,6 @@ from tfrec.data.split_cases import build_cases, train_sequences
 from tfrec.data.split_labels import LEFT_OUT, TEST, TRAIN, VALIDATION, Labels, label_events
 from tfrec.errors import UserError
 
-Protocol = Literal["leave-one-out", "global-time", "per-user-time", "cold-items", "intervened"]
 Subset = Literal["validation", "test"]
 
 LABEL_FILE = "split.npy"
@@ -37,7 +36,9 @@ _LABEL_NAMES = {
 class SplitConfig:
     """The split."""
 
-    split: Protocol = option("leave-one-out", "which events are held out for validation and test")
+    split: Literal["leave-one-out", "global-time", "per-user-time", "cold-items", "intervened"] = (
+        option("leave-one-out", "which events are held out for validation and test")
+    )
     split_validation: float = option(
         0.1,
         "share of events (cold-items: of items) for validation; leave-one-out has no use for it",
@@ -72,7 +73,7 @@ class Split:
     )
 
     @property
-    def protocol(self) -> Protocol:
+    def protocol(self) -> str:
         return self.config.split
 
     def train(self) -> Sequences:
@@ -109,8 +110,9 @@ class Split:
         per_label = np.bincount(self.label, minlength=len(_LABEL_NAMES))
         counts = {name: int(per_label[label]) for label, name in _LABEL_NAMES.items()}
         counts["train users"] = len(self.train())
-        for subset in ("validation", "test"):
-            for name, count in self.case_counts(subset).items():  # type: ignore[arg-type]
+        subsets: tuple[Subset, ...] = ("validation", "test")
+        for subset in subsets:
+            for name, count in self.case_counts(subset).items():
                 counts[f"{subset} {name}"] = count
         return counts
 
@@ -156,6 +158,8 @@ def make_split(data: PreparedData, config: SplitConfig, seed: int) -> Split:
         UserError: an option is out of range, or the protocol leaves nothing to train or test on.
     """
     _check(config)
+    if not data.num_events:
+        raise UserError(f"{data.folder} holds no events, so there is nothing to split")
     label = label_events(
         data, config.split, config.split_validation, config.split_test, np.random.default_rng(seed)
     )
