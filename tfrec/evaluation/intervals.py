@@ -44,9 +44,9 @@ def intervals(
     """
     ratios = ratios or {}
     names = list(per_case)
-    values = np.stack([per_case[name] for name in names], axis=1).astype(np.float64)
-    observed = values.mean(axis=0)
-    means = resampled_means(values, seed, resamples)
+    values = np.stack([per_case[name] for name in names]).astype(np.float64)  # [M, N]
+    observed = values.mean(axis=1)
+    means = resampled_means(values.T, seed, resamples)
     low, high = np.quantile(means, [0.025, 0.975], axis=0)
     parts = {part for pair in ratios.values() for part in pair}
     found = {
