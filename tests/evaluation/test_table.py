@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tfrec.evaluation.compare import PairedDifference
+from tfrec.evaluation.grid import main_metrics
 from tfrec.evaluation.headline import headline, label, not_run, p_value
 from tfrec.evaluation.markdown import markdown_table, markdown_text
 from tfrec.evaluation.results import Interval, Lead, ModelResult, Results
-from tfrec.evaluation.table import _width, compare_table, console_table, main_metrics
+from tfrec.evaluation.table import _width, compare_table, console_table
 
 
 def around(value: float, half: float = 0.01) -> Interval:

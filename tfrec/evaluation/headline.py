@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from tfrec.console import count
 from tfrec.evaluation.results import Interval, Lead, Results
@@ -26,6 +27,28 @@ def label(metric: str) -> str:
 def number(value: float, decimals: int = 4) -> str:
     """A metric's value; "–" when it is undefined."""
     return f"{value:,.{decimals}f}" if math.isfinite(value) else "–"
+
+
+def shown(value: object) -> str:
+    """A setting as people write it: 100,000; 0.05; on; a, b."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, int):
+        return count(value) if abs(value) >= 10_000 else str(value)
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {shown(inner)}" for key, inner in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(shown, value))
+    return "–" if value is None else str(value)
+
+
+def what(results: Results) -> str:
+    """What was trained on what: "SASRec on movielens-1m"."""
+    names = [m.name for m in results.models if m.kind == "model" and m.skipped is None]
+    source = results.data.get("source")
+    return " and ".join(names or ["Baselines"]) + (f" on {source}" if source else "")
 
 
 def title(results: Results) -> str:
