@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 from tfrec.config import to_yaml
+from tfrec.data import split_cases
 from tfrec.data.prepared import Meta, PreparedData
 from tfrec.data.sequences import Columns, Sequences
 from tfrec.data.splits import Split, SplitConfig, load_split, make_split
@@ -348,6 +349,19 @@ def test_taking_cases_keeps_them_together() -> None:
     assert turned.histories.users.tolist() == [2, 0]
     assert turned.targets.tolist() == [27, 28, 29, 9]
     assert turned.target_cases().tolist() == [0, 0, 0, 1]
+
+
+def test_repeats_are_found_in_every_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(2)
+    log = [list(zip(random.integers(0, 9, 14), range(14), strict=True)) for _ in range(50)]
+    config = SplitConfig(split="per-user-time", split_test=0.3)
+    whole = make_split(prepared(log), config, seed=0)
+    monkeypatch.setattr(split_cases, "_CHUNK", 37)
+    monkeypatch.setattr(split_cases, "_MARKS", 30)
+    in_blocks = make_split(prepared(log), config, seed=0)
+    assert whole.counts == in_blocks.counts
+    assert whole.counts["test targets dropped: already in the history"] > 20
+    assert (whole.cases("test").targets == in_blocks.cases("test").targets).all()
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ from tfrec.data.split_labels import TRAIN, VALIDATION, Labels, user_of
 CONTIGUOUS = ("leave-one-out", "global-time", "per-user-time")
 # Rows of history that the search for repeated items looks at in one go.
 _CHUNK = 1 << 20
+# Bytes of the table in which that search marks them.
+_MARKS = 1 << 24
 
 
 def train_sequences(data: PreparedData, label: Labels, protocol: str) -> Sequences:
@@ -135,18 +137,20 @@ def _in_history(
     histories: Sequences, case: Int64, items: npt.NDArray[np.int32], num_items: int
 ) -> Bool:
     """True where a target is among the items of its own case's history. `case` is ascending."""
-    seen = np.zeros(len(items), bool)
-    lengths = histories.lengths
-    ends = np.cumsum(lengths)
+    found = np.zeros(len(items), bool)
+    ends = np.cumsum(histories.lengths)
+    # One table of marks for a block of users at a time; what was marked is wiped again.
+    marked = np.zeros((max(1, min(len(histories), _MARKS // num_items)), num_items), bool)
     start = 0
     while start < len(histories):
-        stop = int(np.searchsorted(ends, ends[start] - lengths[start] + _CHUNK, side="right"))
-        stop = max(stop, start + 1)
+        before = ends[start - 1] if start else 0
+        stop = int(np.searchsorted(ends, before + _CHUNK, side="right"))
+        stop = min(max(stop, start + 1), start + len(marked))
         block = histories.take(slice(start, stop))
-        owner = np.repeat(np.arange(start, stop), block.lengths)
-        low, high = np.searchsorted(case, [start, stop])
-        seen[low:high] = np.isin(
-            case[low:high] * num_items + items[low:high], owner * num_items + block.items()
-        )
+        known = np.repeat(np.arange(stop - start), block.lengths), block.items()
+        asked = slice(*np.searchsorted(case, [start, stop]))
+        marked[known] = True
+        found[asked] = marked[case[asked] - start, items[asked]]
+        marked[known] = False
         start = stop
-    return seen
+    return found

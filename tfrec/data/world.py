@@ -32,7 +32,7 @@ EXPOSURE_POWER = 0.3
 # Days in which half of a topic's pull from one event is gone, lasting to momentary.
 HALF_LIFE_DAYS = np.geomspace(14.0, 0.1, len(TOPICS)).astype(np.float32)
 # Pull of one event just after it, by topic: what lasts pulls gently, or it would never let go.
-PULL = np.geomspace(0.3, 1.8, len(TOPICS)).astype(np.float32)
+PULL = np.geomspace(0.6, 3.0, len(TOPICS)).astype(np.float32)
 STABLE, ABRUPT, GRADUAL, RECURRENT = 0, 1, 2, 3
 RATING_CUTS = (-2.4, -1.0, 0.5, 2.0)
 # Share of liking that each topic's taste carries over into (what we take is not what we praise).
@@ -125,7 +125,7 @@ def draw_items(count: int, random: np.random.Generator) -> Items:
     release = np.where(is_new, random.uniform(0, 0.9 * DAYS, count), -365.0).astype(np.float32)
     week_day = np.arange(WEEKS, dtype=np.float32)[:, None] * 7
     age = np.maximum(week_day - release, 0)
-    base = -1.1 * np.log1p(random.permutation(count)) + random.normal(0, 0.2, count)
+    base = -1.4 * np.log1p(random.permutation(count)) + random.normal(0, 0.2, count)
     season = random.uniform(0, 0.4, count) * np.sin(
         2 * np.pi * (week_day / DAYS + random.random(count))
     )
@@ -155,7 +155,7 @@ def draw_users(events_per_user: Int64, random: np.random.Generator) -> Users:
 
     def taste() -> Float32:
         share = random.dirichlet(np.full(kinds, 0.3), count)
-        return (4.0 * (share - 1 / kinds)).astype(np.float32)
+        return (6.0 * (share - 1 / kinds)).astype(np.float32)
 
     return Users(
         activity=np.log(events_per_user / (DAYS - join)).astype(np.float32),
@@ -194,7 +194,7 @@ def draw_event_counts(users: int, items: int, events: int, random: np.random.Gen
 def draw_visits(
     events_per_user: Int64, users: Users, random: np.random.Generator
 ) -> tuple[npt.NDArray[np.float64], Int64]:
-    """When each event happens and on which domain's site: people come for visits of about six.
+    """When each event happens and on which domain's site: people come for visits of about eight.
 
     Returns:
         Seconds since START, rising inside a user, and the domain of the visit; both user after
@@ -202,14 +202,14 @@ def draw_visits(
     """
     total = int(events_per_user.sum())
     user = np.repeat(np.arange(len(events_per_user)), events_per_user)
-    opens: Bool = random.random(total) < 1 / 6
+    opens: Bool = random.random(total) < 1 / 8
     opens[np.cumsum(events_per_user) - events_per_user] = True
     visit = np.cumsum(opens) - 1
     visitor = user[opens]
     join = users.join_day[visitor].astype(np.float64)
     begin = DAY * (join + (DAYS - 1 - join) * random.random(len(visitor)))
     begin = begin[np.lexsort((begin, visitor))]
-    gap = np.where(opens, 0.0, 20 + random.lognormal(np.log(2400), 1.3, total))
+    gap = np.where(opens, 0.0, 20 + random.lognormal(np.log(1200), 1.3, total))
     passed = np.cumsum(gap)
     second = begin[visit] + passed - passed[opens][visit]
     domain = (random.random(len(visitor)) >= users.films_share[visitor]).astype(np.int64)[visit]

@@ -107,6 +107,8 @@ TOPICS = (
     ),
 )
 STRANDS_PER_TOPIC = 5
+# A topic of at least this share of an item is one of its categories.
+CATEGORY_SHARE = 0.25
 
 _MOODS = (
     *("Quiet", "Hidden", "Golden", "Broken", "Distant", "Crooked", "Silver", "Lost"),
@@ -159,36 +161,43 @@ def item_texts(
     order = np.argsort(-topics, axis=1, kind="stable")
     titles, descriptions, categories = [], [], []
     taken: dict[str, int] = {}
-    for item, domain in enumerate(domains):
-        # The second topic speaks when it is a real part of the item.
+    for item, (domain, draw) in enumerate(
+        zip(domains, random.random((len(domains), 11)), strict=True)
+    ):
         first, second = (int(k) for k in order[item, :2])
-        if topics[item, second] < 0.25:
+        # The second topic speaks when it is a real part of the item.
+        if topics[item, second] < CATEGORY_SHARE:
             second = first
         main = TOPICS[first].strands[strands[item, first]]
         side = TOPICS[second].strands[strands[item, second]]
-        a, b = (str(word) for word in random.choice(main, 2, replace=False))
-        c = str(random.choice([word for word in side if word not in (a, b)]))
-        mood, mood2 = (str(word) for word in random.choice(_MOODS, 2, replace=False))
+        a = _pick(main, draw[0])
+        b = _pick(tuple(word for word in main if word != a), draw[1])
+        mood = _pick(_MOODS, draw[2])
         words = {
             "a": a,
             "b": b,
-            "c": c,
-            "person": str(random.choice(TOPICS[first].people)),
-            "other": str(random.choice(TOPICS[second].people)),
+            "c": _pick(tuple(word for word in side if word not in (a, b)), draw[3]),
+            "person": _pick(TOPICS[first].people, draw[4]),
+            "other": _pick(TOPICS[second].people, draw[5]),
             "topic": TOPICS[first].name,
             "topic2": TOPICS[second].name if second != first else "chance",
-            "kind": str(random.choice(_KINDS[domain])),
+            "kind": _pick(_KINDS[domain], draw[6]),
+            "mood": mood.lower(),
+            "mood2": _pick(tuple(word for word in _MOODS if word != mood), draw[7]).lower(),
         }
-        title_words = {name: _capital(word) for name, word in words.items()}
-        title = str(random.choice(_TITLES)).format(mood=mood, mood2=mood2, **title_words)
+        capital = {name: _capital(word) for name, word in words.items()}
+        title = _articles(_pick(_TITLES, draw[8]).format(**capital))
         taken[title] = taken.get(title, 0) + 1
         titles.append(title if taken[title] == 1 else f"{title}, Part {taken[title]}")
-        sentences = [str(random.choice(_OPENINGS)), str(random.choice(_SECONDS))]
-        text = " ".join(sentences).strip().format(mood=mood.lower(), **words)
-        descriptions.append(_articles(text))
-        large = [int(k) for k in order[item] if topics[item, k] >= 0.25] or [first]
+        sentences = _pick(_OPENINGS, draw[9]), _pick(_SECONDS, draw[10])
+        descriptions.append(_articles(" ".join(sentences).strip().format(**words)))
+        large = [int(k) for k in order[item] if topics[item, k] >= CATEGORY_SHARE] or [first]
         categories.append("|".join(TOPICS[k].name for k in large))
-    return [_articles(title) for title in titles], descriptions, categories
+    return titles, descriptions, categories
+
+
+def _pick(options: tuple[str, ...], draw: float) -> str:
+    return options[int(draw * len(options))]
 
 
 def _capital(words: str) -> str:
