@@ -159,7 +159,9 @@ def _read_yaml(path: Path) -> Mapping[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(loaded or {}, dict):
-        raise UserError(f"{path}: expected sections (data:, model:, …), found {type(loaded).__name__}")
+        raise UserError(
+            f"{path}: expected sections (data:, model:, …), found {type(loaded).__name__}"
+        )
     return loaded or {}
 
 

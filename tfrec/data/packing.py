@@ -66,7 +66,9 @@ def pack(lengths: Int64, row_length: int) -> Packing:
         2
     """
     if len(lengths) and not (1 <= lengths.min() and lengths.max() <= row_length):
-        raise ValueError(f"lengths run from {lengths.min()} to {lengths.max()}, not 1..{row_length}")
+        raise ValueError(
+            f"lengths run from {lengths.min()} to {lengths.max()}, not 1..{row_length}"
+        )
     recipes = _best_fit(np.bincount(lengths, minlength=row_length + 1), row_length)
 
     copies = np.array([count for count, _ in recipes], np.int64)
@@ -99,10 +101,14 @@ def _best_fit(histogram: Int64, row_length: int) -> list[tuple[int, list[int]]]:
         waiting = int(histogram[length])
         while waiting:
             space = next((s for s in range(length, row_length) if open_rows[s]), row_length)
-            copies, parts = open_rows[space].pop() if space < row_length else (waiting, [])
-            used = min(copies, waiting)
+            # A new row takes as many of this length as it holds.
+            per_row = min(row_length // length, waiting) if space == row_length else 1
+            copies, parts = (
+                open_rows[space].pop() if space < row_length else (waiting // per_row, [])
+            )
+            used = min(copies, waiting // per_row)
             if copies > used:
                 open_rows[space].append((copies - used, parts))
-            open_rows[space - length].append((used, [*parts, length]))
-            waiting -= used
+            open_rows[space - per_row * length].append((used, [*parts, *[length] * per_row]))
+            waiting -= used * per_row
     return [recipe for space in sorted(open_rows) for recipe in open_rows[space]]

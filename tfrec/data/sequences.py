@@ -105,3 +105,12 @@ class Sequences:
         slots = ragged_index(length - cut.lengths, cut.lengths)
         out[rows, slots] = cut.items()
         return out
+
+
+def count_items(sequences: Sequences, num_items: int) -> Int64:
+    """Events per item, int64 [num_items], read block by block so that memory stays flat."""
+    counts = np.zeros(num_items, np.int64)
+    for start in range(0, len(sequences), 1 << 16):
+        block = sequences.take(slice(start, start + (1 << 16)))
+        counts += np.bincount(block.items(), minlength=num_items)
+    return counts

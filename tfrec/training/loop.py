@@ -28,9 +28,9 @@ BEST = "best.npz"
 
 
 class Recorder(Protocol):
-    """Receives each finished epoch: a log file, TensorBoard."""
+    """Told after each epoch: a log file, TensorBoard. `epochs` holds all of them, the newest last."""
 
-    def __call__(self, epoch: dict[str, Any]) -> None: ...
+    def __call__(self, epochs: list[dict[str, Any]]) -> None: ...
 
 
 @dataclass
@@ -44,7 +44,6 @@ class Progressed:
         best: best validation metric so far, None before the first validation.
         best_epoch: the epoch that it came from.
         epochs: one record per finished epoch.
-        finished: training is over (patience or the last epoch).
     """
 
     epoch: int = 0
@@ -54,7 +53,14 @@ class Progressed:
     best: float | None = None
     best_epoch: int = -1
     epochs: list[dict[str, Any]] = field(default_factory=list)
-    finished: bool = False
+
+    def finished(self, config: TrainingConfig) -> bool:
+        return self.epoch >= config.epochs or self.stale >= config.patience
+
+    @property
+    def stale(self) -> int:
+        """Epochs since the best one."""
+        return self.epoch - 1 - self.best_epoch if self.epoch else 0
 
 
 def fit(
@@ -84,7 +90,7 @@ def fit(
         config: epochs, patience, steps per call, …
         folder: where checkpoints are kept.
         strategy: a tf.distribute strategy; the default one trains on one device.
-        record: called with each epoch's numbers.
+        record: told after each epoch.
 
     Raises:
         Interrupted: on SIGINT or SIGTERM, after the checkpoint was saved.
@@ -102,11 +108,11 @@ def fit(
     run_steps = _graph_call(model, optimizer, loss, config, strategy)
     stream = _device_stream(batches, progressed, strategy)
     with StopRequest() as stop:
-        while not progressed.finished:
+        while not progressed.finished(config):
             _train_epoch(run_steps, stream, batches, progressed, config, stop, save)
             _finish_epoch(model, validate, metric, batches, progressed, config, folder, record)
             save()
-            _stop_if_asked(stop, folder)
+            _stop_if_asked(stop)
     if (folder / BEST).exists():
         checkpoint.restore(folder / BEST, model.variables)
     return progressed
@@ -150,7 +156,7 @@ def _train_epoch(
             ):
                 save()
                 saved_at = time.monotonic()
-            _stop_if_asked(stop, None)
+            _stop_if_asked(stop)
 
 
 def _finish_epoch(
@@ -178,7 +184,7 @@ def _finish_epoch(
         "examples_per_s": batches.examples_per_epoch / max(progressed.epoch_seconds, 1e-9),
     }
     progressed.epochs.append(epoch)
-    record(epoch)
+    record(progressed.epochs)
     marked = " *" if progressed.best_epoch == progressed.epoch else ""
     say(
         f"epoch {progressed.epoch + 1:3d}  loss {epoch['loss']:.4f}  "
@@ -187,13 +193,14 @@ def _finish_epoch(
     )
     progressed.epoch += 1
     progressed.step, progressed.loss_sum, progressed.epoch_seconds = 0, 0.0, 0.0
-    stale = progressed.epoch - 1 - progressed.best_epoch
-    progressed.finished = progressed.epoch >= config.epochs or stale >= config.patience
-    if stale >= config.patience:
-        say(f"no better {metric} for {stale} epochs; the best was epoch {progressed.best_epoch + 1}")
+    if progressed.stale >= config.patience:
+        say(
+            f"no better {metric} for {progressed.stale} epochs; "
+            f"the best was epoch {progressed.best_epoch + 1}"
+        )
 
 
-def _stop_if_asked(stop: StopRequest, folder: Path | None) -> None:
+def _stop_if_asked(stop: StopRequest) -> None:
     if stop.signal_number is not None:
         name = signal.Signals(stop.signal_number).name
         raise Interrupted(f"stopped by {name}; everything is saved", stop.signal_number)

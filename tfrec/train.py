@@ -1,0 +1,219 @@
+"""python -m tfrec.train: a log in, a trained recommender and an honest results table out."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tfrec.config import add_flags, resolve
+from tfrec.console import count, import_tensorflow, say, seconds, size
+from tfrec.errors import UserError, command
+from tfrec.run import (
+    CHECKPOINTS,
+    CONFIG,
+    TENSORBOARD,
+    RunConfig,
+    locked,
+    must_be_run,
+    new_run_folder,
+    start,
+    write_epochs,
+)
+
+if TYPE_CHECKING:
+    from tfrec.evaluation.results import Results
+
+EXAMPLES = """\
+examples:
+  python -m tfrec.train                                   the synthetic world, no network needed
+  python -m tfrec.train --data movielens-1m --k-core 5    downloads once into the cache
+  python -m tfrec.train --data movielens-1m:/data/ml-1m   the same from a folder on disk
+  python -m tfrec.train --data clicks.parquet --columns user=uid,item=sku,timestamp=ts
+  python -m tfrec.train --data 'log/*.csv.gz' --items items.jsonl --text title,description
+  python -m tfrec.train --model two-tower --split global-time
+  python -m tfrec.train --resume runs/sasrec-synthetic-20260101-120000
+  python -m tfrec.train --config runs/sasrec-synthetic-20260101-120000/config.yaml --seed 1
+
+A run leaves config.yaml (makes it again), checkpoints/, epochs.jsonl, tensorboard/, split.npy,
+results.json, results.md and report.html. Ctrl-C and SIGTERM save and stop; --resume goes on.
+exit codes: 0 done, 2 something to correct in options or data, 130 Ctrl-C, 143 SIGTERM
+"""
+
+# What may change when a run goes on: how long, not what.
+_RESUMABLE = ("training.epochs", "training.patience", "training.checkpoint_minutes")
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="python -m tfrec.train",
+        usage="%(prog)s [--data LOG] [--model MODEL] [options]",
+        description="Trains a sequence recommender on an interaction log and ranks the whole "
+        "catalogue with it and with tuned baselines.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument(
+        "--config", metavar="FILE", help="options from a YAML file; flags win over it"
+    )
+    made.add_argument(
+        "--out", metavar="RUN", help="run folder (default runs/<model>-<data>-<time>)"
+    )
+    made.add_argument("--resume", metavar="RUN", help="go on with a run that was stopped or killed")
+    add_flags(made, RunConfig)
+    return made
+
+
+@command
+def main(argv: Sequence[str]) -> int:
+    flags = parser().parse_args(argv)
+    if flags.resume is None:
+        config = resolve(RunConfig, flags, flags.config)
+        folder = Path(flags.out) if flags.out else new_run_folder(config)
+        train(config, folder)
+        return 0
+    changed = [name for name in vars(flags) if "." in name and name not in _RESUMABLE]
+    if changed or flags.config or flags.out:
+        given = [name.partition(".")[2].replace("_", "-") for name in changed]
+        given += ["config"] * bool(flags.config) + ["out"] * bool(flags.out)
+        raise UserError(
+            f"--resume takes its options from the run's {CONFIG}; leave out "
+            f"{', '.join('--' + name for name in given)} or start a new run"
+        )
+    folder = must_be_run(Path(flags.resume))
+    train(resolve(RunConfig, flags, folder / CONFIG), folder, resume=True)
+    return 0
+
+
+def train(config: RunConfig, folder: Path, resume: bool = False) -> Results:
+    """Runs the whole job and leaves everything in `folder`.
+
+    Arguments:
+        config: what to do.
+        folder: the run folder, made here unless `resume`.
+        resume: go on where the folder's checkpoint stands.
+
+    Returns:
+        The results table, also written to results.json, results.md and report.html.
+
+    Raises:
+        UserError: something in the options or the data is wrong.
+        Interrupted: on SIGINT or SIGTERM, after everything was saved.
+
+    Example:
+        >>> config = RunConfig(training=TrainingConfig(epochs=1))  # doctest: +SKIP
+        >>> train(config, Path("runs/one")).models[0].metrics["ndcg@10"]  # doctest: +SKIP
+    """
+    from tfrec.evaluation.run_evaluation import check as check_evaluation
+    from tfrec.training.setup import check as check_training
+
+    check_training(config.training)
+    check_evaluation(config.evaluation)
+    if not resume:
+        start(folder, config)
+    with locked(folder):
+        return _train(config, folder)
+
+
+def _train(config: RunConfig, folder: Path) -> Results:
+    from tfrec.data.ingest import load
+    from tfrec.data.sequences import count_items
+    from tfrec.data.splits import SPLIT_FILE, load_split, make_split
+
+    say(f"run folder {folder}")
+    data = load(config.data, say)
+    seed = config.training.seed
+    if (folder / SPLIT_FILE).exists():
+        split = load_split(folder, data)
+    else:
+        split = make_split(data, config.split, seed)
+        split.save(folder)
+    say(
+        f"{count(data.num_events)} events, {count(data.num_users)} users, "
+        f"{count(data.num_items)} items; {split.describe()}"
+    )
+
+    tf = import_tensorflow()
+    from tfrec.evaluation.report import write_report
+    from tfrec.evaluation.run_evaluation import Validation, evaluate_run
+    from tfrec.evaluation.table import console_table
+    from tfrec.models.build import DISPLAY_NAMES, build_model
+    from tfrec.training import loop, setup
+
+    strategy = setup.make_strategy(config.training)
+    setup.seed_everything(config.training)
+    train_sequences = split.train()
+    loss, batches = setup.make_loss_and_batches(
+        config.training,
+        train_sequences,
+        count_items(train_sequences, data.num_items),
+        config.model.max_length,
+        strategy.num_replicas_in_sync,
+    )
+    with strategy.scope():
+        model = build_model(config.model, data)
+        optimizer = setup.make_optimizer(config.training, model.trainable_variables)
+    name = DISPLAY_NAMES[config.model.model]
+    settings = _settings(config, data.num_items)
+    weights = sum(int(tf.size(variable)) for variable in model.trainable_variables)
+    say(
+        f"{name}: {count(weights)} weights ({size(4 * weights)}), {settings['loss']} loss, "
+        f"{batches.steps_per_epoch} steps of {batches.batch_size} x {batches.max_length} tokens "
+        f"per epoch ({batches.fill:.0%} filled), {strategy.num_replicas_in_sync} replica(s)"
+    )
+
+    writer = tf.summary.create_file_writer(str(folder / TENSORBOARD))
+
+    def record(epochs: list[dict[str, Any]]) -> None:
+        write_epochs(folder, epochs)
+        with writer.as_default(step=epochs[-1]["epoch"]):
+            for key, value in epochs[-1].items():
+                if key != "epoch":
+                    tf.summary.scalar(key.replace("@", "_at_").replace(" ", "/"), value)
+        writer.flush()
+
+    progressed = loop.fit(
+        model,
+        optimizer,
+        loss,
+        batches,
+        Validation(model, split, config.evaluation, seed),
+        config.evaluation.metric,
+        config.training,
+        folder / CHECKPOINTS,
+        strategy,
+        record,
+    )
+    epochs = progressed.epochs
+    spent = sum(epoch["seconds"] + epoch["validation_seconds"] for epoch in epochs)
+    say(f"trained {len(epochs)} epochs in {seconds(spent)}; now the test cases and the baselines")
+
+    results = evaluate_run(
+        model, name, settings, data, split, "test", config.evaluation, seed, folder, epochs
+    )
+    write_report(results, folder)
+    say()
+    say(console_table(results))
+    say()
+    say(f"report: {folder / 'report.html'}")
+    return results
+
+
+def _settings(config: RunConfig, num_items: int) -> dict[str, Any]:
+    """What the report shows of the model: its options, and the training options that shaped it."""
+    from tfrec.training.setup import loss_name
+
+    training = config.training
+    return {
+        **dataclasses.asdict(config.model),
+        "loss": loss_name(training, num_items),
+        "batch_size": training.batch_size,
+        "learning_rate": training.learning_rate,
+        "seed": training.seed,
+    }
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,137 @@
+"""From the training options to their parts: strategy, loss, batches, optimizer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tfrec.console import import_tensorflow
+from tfrec.data.batches import TrainingBatches
+from tfrec.data.sequences import Sequences
+from tfrec.errors import UserError
+from tfrec.training.options import TrainingConfig
+
+# Above this the full softmax costs more than drawing negatives.
+FULL_SOFTMAX_ITEMS = 20_000
+# Mikolov et al. 2013, arXiv 1310.4546, §2.2: negatives ∝ count^0.75.
+NEGATIVE_EXPONENT = 0.75
+
+
+def check(config: TrainingConfig) -> None:
+    """Raises UserError for values that cannot train anything."""
+    for name in ("epochs", "patience", "batch_size", "steps_per_call"):
+        if getattr(config, name) < 1:
+            raise UserError(f"--{name.replace('_', '-')} must be at least 1")
+    if config.learning_rate <= 0:
+        raise UserError(f"--learning-rate {config.learning_rate} must be above 0")
+    if config.warmup_steps < 0 or config.replicas < 0:
+        raise UserError("--warmup-steps and --replicas must not be negative")
+    if config.loss in ("sampled", "gbce") and config.negatives < 1:
+        raise UserError(f"--loss {config.loss} needs --negatives of at least 1")
+    if not 0 <= config.gbce_calibration <= 1:
+        raise UserError(f"--gbce-calibration {config.gbce_calibration} must be between 0 and 1")
+
+
+def seed_everything(config: TrainingConfig) -> None:
+    """Fixes Python's, NumPy's and Keras's randomness, and makes TensorFlow's ops deterministic."""
+    tf = import_tensorflow()
+    import keras
+
+    keras.utils.set_random_seed(config.seed)
+    tf.config.experimental.enable_op_determinism()
+    keras.mixed_precision.set_global_policy(
+        "mixed_bfloat16" if config.mixed_precision else "float32"
+    )
+
+
+def make_strategy(config: TrainingConfig) -> Any:
+    """The tf.distribute strategy. Call it before anything else touches TensorFlow's devices.
+
+    Raises:
+        UserError: more replicas are asked for than there are GPUs, or none is there.
+    """
+    tf = import_tensorflow()
+    if config.strategy == "none":
+        return tf.distribute.get_strategy()
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        replicas = config.replicas or len(gpus)
+        if replicas > len(gpus):
+            raise UserError(f"--replicas {replicas}: this machine has {len(gpus)} GPUs")
+        return tf.distribute.MirroredStrategy([f"GPU:{n}" for n in range(replicas)])
+    if not config.replicas:
+        raise UserError(
+            "--strategy mirrored found no GPU. --replicas 2 trains on two CPU devices instead"
+        )
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0],
+        [tf.config.LogicalDeviceConfiguration()] * config.replicas,
+    )
+    return tf.distribute.MirroredStrategy([f"CPU:{n}" for n in range(config.replicas)])
+
+
+def loss_name(config: TrainingConfig, num_items: int) -> str:
+    """The loss that `auto` stands for."""
+    if config.loss != "auto":
+        return config.loss
+    return "full" if num_items <= FULL_SOFTMAX_ITEMS else "sampled"
+
+
+def make_loss_and_batches(
+    config: TrainingConfig,
+    train: Sequences,
+    item_counts: npt.NDArray[np.int64],
+    max_length: int,
+    replicas: int,
+) -> tuple[Any, TrainingBatches]:
+    """The loss and the batches that feed it what it needs.
+
+    Raises:
+        UserError: no user has two training events.
+    """
+    from tfrec.training import losses
+
+    num_items = len(item_counts)
+    name = loss_name(config, num_items)
+    probabilities = None
+    if name == "sampled":
+        # One more count each, so that items without a training event can be drawn too.
+        weights = (item_counts + 1.0) ** NEGATIVE_EXPONENT
+        probabilities = weights / weights.sum()
+        loss = losses.sampled_softmax(np.log(probabilities).astype(np.float32))
+    elif name == "gbce":
+        loss = losses.gbce(num_items, config.gbce_calibration)
+    else:
+        loss = losses.full_cross_entropy
+    if not (train.lengths >= 2).any():
+        raise UserError(
+            "no user has two events to train on after filtering and splitting. "
+            "Loosen the filters or the split"
+        )
+    batches = TrainingBatches(
+        train,
+        num_items,
+        max_length,
+        config.batch_size,
+        config.seed,
+        negatives=0 if name == "full" else config.negatives,
+        negative_probabilities=probabilities,
+        multiple_of=replicas,
+    )
+    return loss, batches
+
+
+def make_optimizer(config: TrainingConfig, variables: list[Any]) -> Any:
+    """Adam (Kingma & Ba 2015) with a linear warm-up, built for the variables."""
+    import keras
+
+    rate: Any = config.learning_rate
+    if config.warmup_steps:
+        rate = keras.optimizers.schedules.PolynomialDecay(
+            config.learning_rate / config.warmup_steps, config.warmup_steps, config.learning_rate
+        )
+    optimizer = keras.optimizers.Adam(rate)
+    optimizer.build(variables)
+    return optimizer
