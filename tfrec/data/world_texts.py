@@ -23,7 +23,7 @@ TOPICS = (
         (
             ("rocket", "launch pad", "orbit", "capsule", "countdown"),
             ("comet", "telescope", "nebula", "supernova", "observatory"),
-            ("colony", "Mars", "terraformer", "red dust", "habitat"),
+            ("colony", "Mars rover", "terraformer", "dust storm", "habitat"),
             ("robot", "android", "circuit", "mainframe", "signal"),
             ("alien", "wormhole", "starship", "galaxy", "first contact"),
         ),
@@ -36,7 +36,7 @@ TOPICS = (
             ("heist", "vault", "safe", "diamond", "getaway car"),
             ("courtroom", "verdict", "jury", "prosecutor", "testimony"),
             ("spy", "cipher", "embassy", "double agent", "dossier"),
-            ("mafia", "ransom", "informant", "blackmail", "harbour"),
+            ("gangster", "ransom", "informant", "blackmail note", "harbour"),
         ),
     ),
     Topic(
@@ -45,9 +45,9 @@ TOPICS = (
         (
             ("wedding", "bride", "vow", "ring", "best man"),
             ("love letter", "postcard", "envelope", "confidante", "secret"),
-            ("summer", "beach house", "holiday", "lighthouse", "ferry"),
+            ("sailing boat", "beach house", "holiday", "lighthouse", "ferry"),
             ("ballroom", "waltz", "duke", "masquerade", "debutante"),
-            ("coffee shop", "neighbour", "blind date", "rain", "umbrella"),
+            ("coffee shop", "neighbour", "blind date", "rainstorm", "umbrella"),
         ),
     ),
     Topic(
@@ -66,7 +66,7 @@ TOPICS = (
         ("ranger", "biologist", "shepherd", "explorer"),
         (
             ("forest", "oak", "mushroom", "owl", "trail"),
-            ("ocean", "whale", "coral reef", "tide", "plankton"),
+            ("ocean", "whale", "coral reef", "tide", "sea turtle"),
             ("glacier", "polar bear", "iceberg", "aurora", "sled"),
             ("savannah", "elephant", "lioness", "waterhole", "migration"),
             ("mountain", "summit", "avalanche", "eagle", "base camp"),
@@ -76,10 +76,10 @@ TOPICS = (
         "magic",
         ("wizard", "apprentice", "witch", "changeling"),
         (
-            ("dragon", "hoard", "scales", "fire", "lair"),
+            ("dragon", "hoard", "wing", "flame", "lair"),
             ("spell", "wand", "grimoire", "potion", "cauldron"),
             ("ghost", "haunted house", "seance", "attic", "graveyard"),
-            ("fairy", "enchanted wood", "moonlight", "goblin market", "riddle"),
+            ("fairy", "enchanted wood", "moonbeam", "goblin market", "riddle"),
             ("prophecy", "talisman", "sorcerer", "curse", "tower"),
         ),
     ),
@@ -87,7 +87,7 @@ TOPICS = (
         "music",
         ("violinist", "singer", "conductor", "drummer"),
         (
-            ("jazz", "trumpet", "smoky club", "improvisation", "saxophone"),
+            ("jazz band", "trumpet", "smoky club", "drum solo", "saxophone"),
             ("opera", "aria", "soprano", "libretto", "orchestra"),
             ("guitar", "garage band", "tour bus", "encore", "amplifier"),
             ("folk song", "fiddle", "village fair", "ballad", "banjo"),
@@ -98,10 +98,10 @@ TOPICS = (
         "food",
         ("chef", "baker", "critic", "farmer"),
         (
-            ("bakery", "sourdough", "oven", "croissant", "flour"),
-            ("vineyard", "harvest", "cellar", "vintage", "cork"),
-            ("street food", "night market", "noodle", "dumpling", "spice"),
-            ("chocolate", "pastry", "caramel", "truffle", "confectioner"),
+            ("bakery", "sourdough loaf", "oven", "croissant", "flour sack"),
+            ("vineyard", "harvest", "cellar", "wine press", "cork"),
+            ("food stall", "night market", "noodle", "dumpling", "spice rack"),
+            ("chocolate bar", "pastry", "candy jar", "truffle", "confectioner"),
             ("kitchen", "recipe", "knife", "banquet", "michelin star"),
         ),
     ),
