@@ -11,15 +11,11 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tfrec.data.download import Remote
 from tfrec.data.layout import LogLayout, TableLayout
 from tfrec.data.named.named_set import NamedSet, find, optional
 from tfrec.errors import UserError
-
-if TYPE_CHECKING:
-    import pyarrow
 
 LICENCE = "Amazon Reviews 2023, McAuley Lab, UC San Diego: research use"
 BASE = "https://mcauleylab.ucsd.edu/public_datasets/data/amazon_2023/raw"
@@ -62,26 +58,9 @@ def _layout(folder: Path, category: str) -> LogLayout:
             format="jsonl",
             columns={"item_id": "parent_asin", "strength": "rating"},
         ),
-        items=TableLayout(
-            [products],
-            format="jsonl",
-            columns={"item_id": "parent_asin"},
-            transform=_join_paragraphs,
-        )
+        items=TableLayout([products], format="jsonl", columns={"item_id": "parent_asin"})
         if products
         else None,
         text_columns=["title", "features", "description"] if products else [],
         category_column="categories" if products else None,
     )
-
-
-def _join_paragraphs(chunk: pyarrow.Table) -> pyarrow.Table:
-    """Lists of paragraphs in `features` and `description` -> one text each."""
-    import pyarrow
-    import pyarrow.compute as pc
-
-    for name in ("features", "description"):
-        if name in chunk.column_names and pyarrow.types.is_list(chunk[name].type):
-            place = chunk.column_names.index(name)
-            chunk = chunk.set_column(place, name, pc.binary_join(chunk[name], " "))
-    return chunk
