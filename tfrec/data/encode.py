@@ -42,6 +42,13 @@ class Ids:
         """bool [N], False where there is no id; None when all have one."""
         return None if self.codes is None else self.codes >= 0
 
+    def texts(self) -> list[str]:
+        """The id of every row as text, empty where there is none."""
+        if self.codes is None:
+            assert self.numbers is not None
+            return [str(number) for number in self.numbers.tolist()]
+        return [self.names[code] if code >= 0 else "" for code in self.codes.tolist()]
+
     def keep(self, rows: Bool) -> Ids:
         """The chosen rows; names that only others have are forgotten."""
         if self.codes is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -43,7 +43,7 @@ class Rejected:
 
     Arguments:
         path: the file to write.
-        user_field: the column of the user ids; only needed with `mask`.
+        user_fields: the columns of user ids; only needed with `mask`.
         mask: how a user id is shown where ids must not be stored in clear. Whole rows are then
             not shown at all, because an id stands somewhere in them.
 
@@ -53,13 +53,16 @@ class Rejected:
     """
 
     def __init__(
-        self, path: Path, user_field: str = "", mask: Callable[[str], str] | None = None
+        self,
+        path: Path,
+        user_fields: Collection[str] = (),
+        mask: Callable[[str], str] | None = None,
     ) -> None:
         self.path = path
         self.total = 0
         self.by_reason: Counter[str] = Counter()
         self.first: list[BadRow] = []
-        self._user_field = user_field
+        self._user_fields = user_fields
         self._mask = mask
         self._file = path.open("w", newline="", encoding="utf-8")
         self._writer = csv.writer(self._file)
@@ -77,7 +80,7 @@ class Rejected:
                 self.first.append(shown)
 
     def _shown(self, row: BadRow) -> str:
-        if self._mask is None or (row.field and row.field != self._user_field):
+        if self._mask is None or (row.field and row.field not in self._user_fields):
             return row.value
         return self._mask(row.value) if row.field and row.value else HIDDEN
 

@@ -44,10 +44,12 @@ def peek(layout: TableLayout) -> Chunk:
                 return chunk
             break
     if chunk is None or not chunk.bad:
-        files = _several(layout.paths)
-        raise UserError(f"{files}: a header line and no rows" if chunk else f"{files}: no rows")
+        raise UserError(f"{_several(layout.paths)} holds no rows")
     row = chunk.bad[0]
-    raise UserError(f"{row}. No row of {row.file} can be read: check --separator and --encoding")
+    raise UserError(
+        f"{row.file}:{row.line}: {row.reason}. No row at the beginning of the file can be read: "
+        "check --separator, --column-names and --encoding"
+    )
 
 
 def read_chunks(
@@ -124,7 +126,8 @@ def _tasks(
     blocks = read_blocks(path, layout.encoding, quote, **sizes)
     first = next(blocks)
     parse, first = (_delimited if layout.format == "csv" else _json)(path, layout, columns, first)
-    yield _bound(parse, first)
+    if first.data:
+        yield _bound(parse, first)
     for block in blocks:
         yield _bound(parse, block)
 

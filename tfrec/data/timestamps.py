@@ -83,7 +83,7 @@ def parse(values: pyarrow.Array, unit: TimeUnit) -> tuple[Int64, Bool]:
         return _plausible(*_from_temporal(values), 0)
     if unit == "ISO 8601":
         return _plausible(*_from_text(values), 0)
-    numbers, known = _numbers(values)
+    numbers, known = finite_numbers(values)
     if unit == "seconds":
         # Checked before multiplying, which could overflow.
         known = known & (numbers >= 0) & (numbers <= _LATEST // 1000)
@@ -105,7 +105,7 @@ def reason(value: str, unit: TimeUnit) -> str:
         if other != unit and parse(pyarrow.array([value]), other)[1][0]:
             other_name = other if other == "ISO 8601" else f"unix {other}"
             return f"looks like {other_name} in a log of {name}"
-    number = unit != "ISO 8601" and _numbers(pyarrow.array([value]))[1][0]
+    number = unit != "ISO 8601" and finite_numbers(pyarrow.array([value]))[1][0]
     return f"not plausible as {name}" if number else f"not a time ({name})"
 
 
@@ -158,7 +158,7 @@ def _filled(values: pyarrow.Array) -> tuple[np.ndarray, Bool]:
     return values.to_numpy(zero_copy_only=False), known
 
 
-def _numbers(values: pyarrow.Array) -> tuple[np.ndarray, Bool]:
+def finite_numbers(values: pyarrow.Array) -> tuple[np.ndarray, Bool]:
     """int64 where every value is a whole number, else float64; and where it is a finite number."""
     import pyarrow
     import pyarrow.compute
