@@ -118,32 +118,32 @@ def test_markdown_text_stays_in_its_cell(text: str) -> None:
 
 def test_the_headline_says_below_when_it_is_below() -> None:
     assert headline(RESULTS) == (
-        "SASRec reaches NDCG@10 0.1700 [0.1600, 0.1800], below the best baseline, EASE, "
-        "0.1900 [0.1800, 0.2000], by 0.0200 (-10.5%). "
-        "The two intervals overlap; only a paired comparison can tell them apart."
+        "SASRec reaches NDCG@10 0.1700 (95 % interval 0.1600 to 0.1800), 0.0200 (-10.5 %) below "
+        "the best baseline, EASE, at 0.1900 (0.1800 to 0.2000). "
+        "The two intervals overlap; only a paired comparison can tell the two apart."
     )
 
 
 @pytest.mark.parametrize(
     ("interval", "verdict"),
     [
-        (Interval(-0.02, -0.03, -0.01), "[-0.0300, -0.0100], p < 0.001."),
+        (Interval(-0.02, -0.03, -0.01), "-0.0300 to -0.0100 (p < 0.001)."),
         (
             Interval(-0.02, -0.05, 0.01),
-            "[-0.0500, +0.0100], p < 0.001: these cases cannot tell the two apart.",
+            "-0.0500 to +0.0100 (p < 0.001): these cases cannot tell the two apart.",
         ),
     ],
 )
 def test_a_paired_comparison_settles_it(interval: Interval, verdict: str) -> None:
     lead = Lead("SASRec", "EASE", interval, 0.0002)
     assert headline(replace(RESULTS, lead=lead)).endswith(
-        f"Case by case the difference is -0.0200 {verdict}"
+        f"the 95 % interval of the difference is {verdict}"
     )
 
 
 def test_a_lead_over_another_baseline_is_not_quoted() -> None:
     lead = Lead("SASRec", "Popularity", Interval(0.1, 0.1, 0.1), 0.0002)
-    assert "Case by case" not in headline(replace(RESULTS, lead=lead))
+    assert "case by case" not in headline(replace(RESULTS, lead=lead))
 
 
 def test_the_headline_without_baselines_or_model() -> None:
@@ -180,7 +180,7 @@ def test_a_comparison_marks_only_differences_that_leave_out_zero() -> None:
     assert rows[:2] == ["a: runs/a", "b: runs/b"]
     assert re.split(r"  +", rows[4].strip()) == [
         *("NDCG@10", "0.1900", "0.1700", "+0.0200*", "+0.0100 … +0.0300", "< 0.001"),
-        *("+11.8%", "900", "80", "20"),
+        *("+11.8 %", "900", "80", "20"),
     ]
     assert "-0.0100 " in rows[5]
     assert "-0.0100*" not in rows[5]

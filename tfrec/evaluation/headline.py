@@ -73,34 +73,40 @@ def headline(results: Results) -> str:
     if not models:
         return f"No model has a value of {label(metric)} on the {results.subset} cases."
     model = max(models, key=lambda m: m.metrics[metric].value)
-    stands = f"{model.name} reaches {label(metric)} {_with_interval(model.metrics[metric])}"
+    here = model.metrics[metric]
+    stands = f"{model.name} reaches {label(metric)} {_with_interval(here, '95 % interval ')}"
     if not baselines:
         return f"{stands}; no baseline was run beside it."
     best = max(baselines, key=lambda m: m.metrics[metric].value)
-    here, there = model.metrics[metric], best.metrics[metric]
+    there = best.metrics[metric]
     change = here.value - there.value
-    side = "above" if change > 0 else "below" if change < 0 else "level with"
-    by = f", by {number(abs(change))}" if change else ""
-    if change and there.value > 0:
-        by += f" ({change / there.value:+.1%})"
-    stands = f"{stands}, {side} the best baseline, {best.name}, {_with_interval(there)}{by}."
+    by = "level with"
+    if change:
+        relative = f" ({percent(change / there.value)})" if there.value > 0 else ""
+        by = f"{number(abs(change))}{relative} {'above' if change > 0 else 'below'}"
+    stands = f"{stands}, {by} the best baseline, {best.name}, at {_with_interval(there)}."
     lead = results.lead
     if lead is not None and (lead.model, lead.baseline) == (model.name, best.name):
         return f"{stands} {_paired(lead)}"
     if here.low > there.high or here.high < there.low:
         return f"{stands} The two intervals do not overlap."
-    return f"{stands} The two intervals overlap; only a paired comparison can tell them apart."
+    return f"{stands} The two intervals overlap; only a paired comparison can tell the two apart."
 
 
 def _paired(lead: Lead) -> str:
     low, high = lead.difference.low, lead.difference.high
-    compared = (
-        f"Case by case the difference is {lead.difference.value:+.4f} "
-        f"[{low:+.4f}, {high:+.4f}], {p_value(lead.p_value)}"
+    paired = (
+        f"Compared case by case, the 95 % interval of the difference is {low:+.4f} to {high:+.4f} "
+        f"({p_value(lead.p_value)})"
     )
     if low > 0 or high < 0:
-        return f"{compared}."
-    return f"{compared}: these cases cannot tell the two apart."
+        return f"{paired}."
+    return f"{paired}: these cases cannot tell the two apart."
+
+
+def percent(change: float) -> str:
+    """0.192 -> '+19.2 %'."""
+    return f"{100 * change:+.1f} %"
 
 
 def p_value(value: float) -> str:
@@ -108,7 +114,7 @@ def p_value(value: float) -> str:
     return f"p = {value:.3f}" if value >= 0.001 else "p < 0.001"
 
 
-def _with_interval(interval: Interval) -> str:
+def _with_interval(interval: Interval, name: str = "") -> str:
     if interval.low == interval.high:
         return number(interval.value)
-    return f"{number(interval.value)} [{number(interval.low)}, {number(interval.high)}]"
+    return f"{number(interval.value)} ({name}{number(interval.low)} to {number(interval.high)})"

@@ -20,14 +20,15 @@ _CSS = """
   --series0: #4db2f0; --series1: #ff8b45; --series2: #2fc79a; --series3: #e59ac6;
   --series4: #f0b429; --series5: #a5d8f7; --series6: #8e959d; --series7: #d5d9de; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 62rem; padding: 1.5rem 1rem 4rem; background: var(--page);
+body { margin: 0 auto; max-width: 74rem; padding: 1.5rem 1rem 4rem; background: var(--page);
   color: var(--ink); font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans",
   "DejaVu Sans", sans-serif; overflow-wrap: anywhere; }
 h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 .3rem; }
 h2 { font-size: 1.2rem; margin: 2.6rem 0 .6rem; padding-top: .9rem;
   border-top: 1px solid var(--grid); }
 h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; }
-p { margin: .4rem 0; } .muted, figcaption, caption { color: var(--muted); font-size: .88rem; }
+p { margin: .4rem 0; }
+.muted, figcaption, caption { color: var(--muted); font-size: .88rem; }
 .verdict { font-size: 1.1rem; margin: 1.1rem 0; padding: .8rem 1rem; background: var(--card);
   border-left: 4px solid var(--series0); border-radius: 0 6px 6px 0; }
 .facts { display: flex; flex-wrap: wrap; gap: .7rem; margin: 1rem 0; padding: 0; list-style: none; }
@@ -41,15 +42,16 @@ caption { text-align: left; padding-bottom: .3rem; }
 th, td { padding: .35rem .6rem; text-align: right; border-bottom: 1px solid var(--grid);
   white-space: nowrap; }
 th:first-child { text-align: left; position: sticky; left: 0; background: var(--page);
-  max-width: 15rem; white-space: normal; }
+  min-width: 12rem; max-width: 18rem; white-space: normal; }
 thead th { color: var(--muted); font-weight: 600; vertical-align: bottom; }
 tbody th { font-weight: 400; } tr.model > * { background: var(--card); }
 tr.model th { font-weight: 700; box-shadow: inset 4px 0 var(--series0); }
 td .margin { color: var(--muted); font-size: .85em; } td strong { color: var(--series0); }
-table.words td { text-align: left; white-space: normal; min-width: 5rem; }
+table.words td, table.words th { text-align: left; }
+table.words td:nth-child(2) { white-space: normal; min-width: 14rem; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(24rem, 100%), 1fr));
   gap: 1.2rem; } figure { margin: 0; }
-figure svg { display: block; width: 100%; height: auto; }
+figure svg { display: block; overflow: visible; width: 100%; height: auto; }
 figure svg text { font-family: inherit !important; }
 .legend { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; padding: 0; margin: .5rem 0;
   list-style: none; font-size: .9rem; }
@@ -61,7 +63,7 @@ dl { display: grid; grid-template-columns: minmax(7rem, max-content) 1fr; gap: .
 pre { background: var(--card); padding: .8rem 1rem; border-radius: 6px; overflow-x: auto;
   font-size: .85rem; overflow-wrap: normal; }
 @media (max-width: 30rem) { h1 { font-size: 1.4rem; } th, td { padding: .3rem .4rem; }
-  th:first-child { max-width: 8.5rem; } }
+  th:first-child { min-width: 7rem; max-width: 8.5rem; } }
 """
 
 
@@ -136,9 +138,10 @@ def figure(svg: str, caption: str) -> str:
 
 
 def legend(names: Sequence[str]) -> str:
-    """The colour of each series, in order."""
+    """The colour of each series, in order; paler when the eight colours come round again."""
     swatches = [
-        f'<li><span style="background: var(--series{n % 8})"></span>{escape(name)}</li>'
+        f'<li><span style="background: var(--series{n % 8}); opacity: {0.45 if n >= 8 else 1}">'
+        f"</span>{escape(name)}</li>"
         for n, name in enumerate(names)
     ]
     return f'<ul class="legend">{"".join(swatches)}</ul>'

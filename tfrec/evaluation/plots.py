@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
-from tfrec.evaluation.beyond_accuracy import HEAD_SHARE, head
+from tfrec.evaluation.beyond_accuracy import head
 from tfrec.evaluation.headline import label
 from tfrec.evaluation.results import Interval, ModelResult
 
@@ -68,16 +70,10 @@ def curve(
         axes.plot(epochs, values, color=_SERIES[0], marker="o" if len(epochs) == 1 else "")
         if best is not None:
             axes.plot([epochs[best]], [values[best]], "o", color=_SERIES[1])
-            axes.annotate(
-                f"best: {values[best]:.4f}, epoch {epochs[best]:g}",
-                (epochs[best], values[best]),
-                xytext=(0, -16),
-                textcoords="offset points",
-                ha="right" if best > len(epochs) / 2 else "left",
-            )
         axes.set_xlabel("epoch")
         axes.set_ylabel(name)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
     spoken = f"{name} from {values[0]:.4f} in the first epoch to {values[-1]:.4f} in the last"
     return _svg(draw, 2.9, f"Line plot: {spoken}.")
@@ -98,7 +94,7 @@ def by_slice(models: Sequence[ModelResult], slice_name: str, metric: str) -> str
             left = np.array([places[row.label] for row in rows]) - 0.42 + width * (n + 0.5)
             intervals = [row.metrics[metric] for row in rows]
             values = [interval.value for interval in intervals]
-            axes.bar(left, values, width * 0.9, color=_SERIES[n % len(_SERIES)])
+            axes.bar(left, values, width * 0.9, **_paint(n))
             axes.errorbar(
                 left, values, _margins(intervals), fmt="none", ecolor=_INK, elinewidth=0.9
             )
@@ -109,13 +105,22 @@ def by_slice(models: Sequence[ModelResult], slice_name: str, metric: str) -> str
         axes.tick_params(axis="x", length=0)
         axes.set_xlabel(f"{slice_name}, number of cases below")
         axes.set_ylabel(label(metric))
+        axes.set_ylim(bottom=0)
 
     names = ", ".join(model.name for model in models)
     return _svg(draw, 3.4, f"Bar plot of {label(metric)} by {slice_name} for {names}.")
 
 
+def tail_share(item_counts: npt.ArrayLike) -> float:
+    """The share of training events that the long tail has."""
+    counts = np.asarray(item_counts)
+    return float(counts[~head(counts)].sum() / counts.sum())
+
+
 def long_tail(item_counts: Sequence[int]) -> str:
     """Training events per item, from the most to the least popular, with the long tail named."""
+    from matplotlib.ticker import NullFormatter
+
     counts = np.asarray(item_counts)
     split = int(head(counts).sum())
     # A line of a million points is a file of many megabytes.
@@ -128,7 +133,7 @@ def long_tail(item_counts: Sequence[int]) -> str:
         axes.plot(chosen + 1, shown, color=_SERIES[0])
         axes.axvline(split + 0.5, color=_MUTED, linewidth=1, linestyle=(0, (4, 3)))
         axes.annotate(
-            f"long tail: {len(counts) - split:,} items,\n{1 - HEAD_SHARE:.0%} of events",
+            f"long tail: {len(counts) - split:,} items,\n{_percent(tail_share(counts))} of events",
             (split + 0.5, 0.97),
             xycoords=("data", "axes fraction"),
             xytext=(6, 0),
@@ -139,35 +144,51 @@ def long_tail(item_counts: Sequence[int]) -> str:
         axes.set_xlim(1, max(2, len(counts)))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1 else "")
+        axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("items by popularity")
         axes.set_ylabel("training events")
 
-    spoken = f"the {split:,} most popular of {len(counts):,} items hold {HEAD_SHARE:.0%} of them"
+    held = _percent(1 - tail_share(counts))
+    spoken = f"the {split:,} most popular of {len(counts):,} items hold {held} of them"
     return _svg(draw, 3.1, f"Plot of training events per item: {spoken}.")
 
 
-def shares(models: Sequence[ModelResult], metric: str, of_events: float) -> str:
-    """One bar per model for a share, beside the share `of_events` that the log itself has."""
+def shares(models: Sequence[ModelResult], metric: str, of_events: float | None) -> str:
+    """One bar per model for a share; a dashed line at the share `of_events` of the log itself."""
+    from matplotlib.ticker import MaxNLocator
+
     known = [(n, model) for n, model in enumerate(models) if metric in model.metrics]
 
     def draw(axes: Axes) -> None:
         for place, (n, model) in enumerate(known):
             interval = model.metrics[metric]
-            axes.barh(place, interval.value, 0.7, color=_SERIES[n % len(_SERIES)])
+            axes.barh(place, interval.value, 0.7, **_paint(n))
             axes.errorbar(interval.value, place, xerr=_margins([interval]), fmt="none", ecolor=_INK)
-        axes.axvline(of_events, color=_MUTED, linewidth=1, linestyle=(0, (4, 3)))
+        if of_events is not None:
+            axes.axvline(of_events, color=_MUTED, linewidth=1, linestyle=(0, (4, 3)))
         axes.set_yticks(range(len(known)), [_short(model.name) for _, model in known])
         axes.tick_params(axis="y", length=0)
         axes.invert_yaxis()
         axes.grid(visible=True, axis="x")
         axes.grid(visible=False, axis="y")
         axes.set_xlim(left=0)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
         axes.set_xlabel("recommendations in the long tail")
 
-    spoken = ", ".join(f"{model.name} {model.metrics[metric].value:.1%}" for _, model in known)
+    spoken = ", ".join(f"{m.name} {_percent(m.metrics[metric].value)}" for _, m in known)
     height = 1.1 + 0.29 * len(known)
     return _svg(draw, height, f"Share of recommendations in the long tail: {spoken}.")
+
+
+def _paint(series: int) -> dict[str, Any]:
+    """The colour of a series; paler when the colours come round again, as in `page.legend`."""
+    again, color = divmod(series, len(_SERIES))
+    return {"color": _SERIES[color], "alpha": 0.45 if again else 1.0}
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.1f} %"
 
 
 def _short(name: str) -> str:
@@ -192,7 +213,9 @@ def _svg(draw: Callable[[Axes], None], height: float, spoken: str) -> str:
 
     # The salt keeps the ids of two plots on one page apart, and equal from run to run.
     style: Any = {**_STYLE, "svg.hashsalt": spoken}
-    with rc_context(style):
+    with rc_context(style), warnings.catch_warnings():
+        # The reader's browser draws the text, with fonts that have what ours may lack.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
         drawing = Figure(figsize=(_WIDTH, height), layout="constrained")
         FigureCanvasSVG(drawing)
         draw(drawing.add_subplot())
@@ -203,5 +226,7 @@ def _svg(draw: Callable[[Axes], None], height: float, spoken: str) -> str:
     svg = svg[svg.index("<svg") :]
     opening, rest = svg.split(">", 1)
     opening = re.sub(r' (width|height|version)="[^"]*"', "", opening)
+    # matplotlib numbers the groups of every figure from 1; on one page names must be unique.
+    rest = re.sub(r'<g id="[^"]*"', "<g", rest)
     rest = re.sub("#0[0-9a]0[0-9a]0[0-9]", lambda match: _VARIABLES[match.group()], rest)
     return f'{opening} role="img" aria-label="{escape(spoken)}">{rest}'

@@ -96,7 +96,7 @@ def _table(results: Results) -> str:
     return page.section(
         "table",
         "The model and the baselines",
-        page.number_table(grid(results, main_metrics(results)), title(results)),
+        page.number_table(grid(results, main_metrics(results)), f"On the {results.subset} cases"),
         page.paragraph(legend, "muted"),
         *notes,
         page.details(
@@ -119,11 +119,16 @@ def _training(results: Results) -> str:
     if found:
         best = max(range(len(found[1])), key=found[1].__getitem__)
         name = f"validation {label(results.primary_metric)}"
+        caption = f"{name}: {found[1][best]:.4f} in epoch {found[0][best]:g} is the best."
         figures.append(
-            page.figure(plots.curve(*found, name, best), f"{name}: the best epoch was kept.")
+            page.figure(plots.curve(*found, name, best), caption[0].upper() + caption[1:])
         )
+    if not figures:
+        return ""
     took = sum(float(epoch.get("seconds", 0.0)) for epoch in epochs)
-    words = f"{count(len(epochs))} epochs" + (f" in {seconds(took)}." if took else ".")
+    words = f"{count(len(epochs))} {'epoch' if len(epochs) == 1 else 'epochs'}" + (
+        f" in {seconds(took)}." if took else "."
+    )
     return page.section(
         "training",
         "Training",
@@ -163,15 +168,17 @@ def _long_tail(results: Results) -> str:
     metric = f"long_tail_share@{cut_off}"
     models = ordered(results)
     figures = []
+    of_events = None
     if sum(results.item_counts) > 0:
+        of_events = plots.tail_share(results.item_counts)
         caption = "Training events per item, most popular first."
         figures.append(page.figure(plots.long_tail(results.item_counts), caption))
     if any(metric in model.metrics for model in models):
         caption = (
-            f"Share of the top {cut_off} outside the items that hold {HEAD_SHARE:.0%} of training "
-            f"events. Dashed: the long tail's share of events."
+            f"Share of the top {cut_off} outside the items that hold {100 * HEAD_SHARE:.0f} % of "
+            "training events. Dashed: the long tail's share of training events."
         )
-        figures.append(page.figure(plots.shares(models, metric, 1 - HEAD_SHARE), caption))
+        figures.append(page.figure(plots.shares(models, metric, of_events), caption))
     if not figures:
         return ""
     return page.section(
@@ -190,6 +197,8 @@ def _settings(results: Results) -> str:
         ]
         for model in ordered(results)
     ]
+    if not rows:
+        return ""
     header = ["model", "settings", "fit", "evaluation", "cases/s"]
     return page.section(
         "settings", "Settings", page.word_table(header, rows, "Settings in force, after tuning")
@@ -199,7 +208,11 @@ def _settings(results: Results) -> str:
 def _data(results: Results) -> str:
     data = dict(results.data)
     steps = data.pop("steps", [])
-    values = {key.removeprefix("num_").replace("_", " "): value for key, value in data.items()}
+    values = {
+        key.removeprefix("num_").replace("_", " "): count(v) if key.startswith("num_") else v
+        for key, v in data.items()
+        if v not in ([], {}, "", None)
+    }
     parts = [page.pairs(values)]
     if steps:
         rows = [

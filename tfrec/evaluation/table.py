@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from tfrec.console import count
 from tfrec.evaluation.compare import PairedDifference
 from tfrec.evaluation.grid import Cell, Grid, decimals, grid, main_metrics
-from tfrec.evaluation.headline import label, not_run, number, p_value, title
+from tfrec.evaluation.headline import label, not_run, number, p_value, percent, title
 from tfrec.evaluation.results import Results
 
 LEGEND = "* best of its column. ± half of the 95 % bootstrap interval over cases."
@@ -55,7 +55,7 @@ def compare_table(
 def _difference(pair: PairedDifference) -> list[Cell]:
     places = decimals([pair.a, pair.b])
     gap = pair.difference
-    relative = "–" if pair.relative is None else f"{pair.relative:+.1%}"
+    relative = "–" if pair.relative is None else percent(pair.relative)
     return [
         Cell(number(pair.a, places)),
         Cell(number(pair.b, places)),
