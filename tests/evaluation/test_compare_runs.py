@@ -9,6 +9,7 @@ import pytest
 from ranking_reference import make_cases
 
 from tfrec.errors import UserError
+from tfrec.evaluation import compare as compare_module
 from tfrec.evaluation.case_metrics import CaseMetrics, load_cases, save_cases
 from tfrec.evaluation.compare import compare, sign_flip_test
 
@@ -36,8 +37,10 @@ def test_hand_worked():
     assert found.p_value == 1  # every flip is at least as far from 0 as 0 is
 
 
-def test_sign_flips_agree_with_every_arrangement():
-    # With 10 cases all 1,024 arrangements can be tried.
+@pytest.mark.parametrize("cells", [2**23, 1])
+def test_sign_flips_agree_with_every_arrangement(monkeypatch, cells):
+    # With 10 cases all 1,024 arrangements can be tried; in one block or in two (8 and 2).
+    monkeypatch.setattr(compare_module, "_CELLS_PER_BLOCK", cells)
     for seed in range(4):
         differences = np.random.default_rng(seed).normal(0.4, 1, 10)
         observed = abs(differences.sum())

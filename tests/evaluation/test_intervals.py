@@ -34,14 +34,20 @@ def test_covers_the_truth_nineteen_times_in_twenty():
     assert 0.90 <= inside / 400 <= 0.98  # standard deviation .011
 
 
-def test_draws_are_counts_of_cases():
-    # With unit vectors as metrics the resampled means are the draws themselves, divided by N.
+@pytest.mark.parametrize("cells", [2**21, 2000 * 7, 1])
+def test_draws_are_counts_of_cases(monkeypatch, cells):
+    # With unit vectors as metrics the resampled means are the draws themselves, divided by N,
+    # whether the 30 cases make one block, five (7 7 7 7 2) or thirty.
+    monkeypatch.setattr(intervals_module, "_CELLS_PER_BLOCK", cells)
     draws = resampled_means(np.eye(30), seed=3, resamples=2000) * 30
     np.testing.assert_allclose(draws, np.round(draws), atol=1e-9)
     np.testing.assert_allclose(draws.sum(axis=1), 30)
-    # Each count is Binomial(30, 1/30): mean 1, variance 29/30.
+    # Counts are multinomial: mean 1, variance 29/30, covariance of any two -1/30.
     assert draws.mean(axis=0) == pytest.approx(np.ones(30), abs=0.12)
-    assert draws.var() == pytest.approx(29 / 30, abs=0.03)
+    covariance = np.cov(draws.T)
+    assert np.diag(covariance) == pytest.approx(np.full(30, 29 / 30), abs=0.2)
+    others = covariance[~np.eye(30, dtype=bool)]
+    assert others == pytest.approx(np.full(870, -1 / 30), abs=0.12)
 
 
 def test_one_case_has_no_width():
@@ -59,14 +65,6 @@ def test_all_metrics_meet_the_same_resamples():
     assert (found["x"].low, found["x"].high) == pytest.approx((alone.low, alone.high))
     assert alone == intervals({"x": x}, seed=0)["x"]
     assert alone.low != intervals({"x": x}, seed=1)["x"].low
-
-
-def test_chunks_of_any_size_draw_the_same(monkeypatch):
-    values = np.random.default_rng(0).random((100, 2))
-    whole = resampled_means(values, seed=4, resamples=50)
-    for cells in (1, 700, 100 * 49):
-        monkeypatch.setattr(intervals_module, "_CELLS_PER_CHUNK", cells)
-        np.testing.assert_allclose(resampled_means(values, seed=4, resamples=50), whole)
 
 
 def test_a_ratio_keeps_what_its_parts_share():

@@ -150,7 +150,7 @@ def _keys(scores: Float32, positions: Int64) -> Int64:
     and backwards when it is negative; flipping the other 31 bits of negative ones repairs that.
     """
     # 0 - s also turns -0.0 into 0.0, so that the two zeros tie.
-    bits = np.subtract(np.float32(0), scores).view(np.int32)
+    bits = np.subtract(np.float32(0), scores, order="C").view(np.int32)
     bits ^= (bits >> 31) & np.int32(0x7FFFFFFF)
     keys = bits.astype(np.int64)
     keys <<= 32

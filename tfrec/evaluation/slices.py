@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from tfrec.data.cases import Cases
-from tfrec.data.sequences import Bool
+from tfrec.data.sequences import Bool, Int64
 from tfrec.evaluation.beyond_accuracy import HEAD_SHARE, Counts, head
 from tfrec.evaluation.intervals import intervals
 from tfrec.evaluation.metrics import accuracy
@@ -22,6 +22,7 @@ from tfrec.evaluation.results import SliceRow
 
 # Upper ends of the groups of history length, in events.
 _LENGTHS = (0, 5, 20, 50, 200)
+# Share of training events that the most popular items of all hold.
 _TOP_SHARE = 0.5
 
 
@@ -45,13 +46,12 @@ def slices(
     lengths = cases.histories.lengths[cases.target_cases()]  # [T]
     counts = item_counts[cases.targets]  # [T]
     top, popular = head(item_counts, _TOP_SHARE)[cases.targets], head(item_counts)[cases.targets]
-    tail_percent = round(100 * (1 - HEAD_SHARE))
     groups: dict[str, dict[str, Bool]] = {
         "history length": _length_groups(lengths),
         "target popularity": {
-            "head (50 % of events)": top,
-            f"mid ({50 - tail_percent} %)": popular & ~top,
-            f"tail ({tail_percent} %)": ~popular & (counts > 0),
+            f"head ({_percent(_TOP_SHARE)} of events)": top,
+            f"mid ({_percent(HEAD_SHARE - _TOP_SHARE)})": popular & ~top,
+            f"tail ({_percent(1 - HEAD_SHARE)})": ~popular & (counts > 0),
         },
     }
     if (counts == 0).any():
@@ -66,7 +66,11 @@ def slices(
     }
 
 
-def _length_groups(lengths: np.ndarray[tuple[int], np.dtype[np.int64]]) -> dict[str, Bool]:
+def _percent(share: float) -> str:
+    return f"{round(100 * share)} %"
+
+
+def _length_groups(lengths: Int64) -> dict[str, Bool]:
     groups: dict[str, Bool] = {}
     below = -1
     for end in _LENGTHS:
