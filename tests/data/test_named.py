@@ -348,8 +348,8 @@ STEAM_REVIEWS = [
     r"u'page_order': 0, u'date': u'2017-12-17', "
     r"""u'text': u"it's {u'username': u'evil', u'product_id': u'9'}\n", u'early_access': False}""",
     r"""{u'compensation': u'Product received for free', u'username': u"O'Neil", """
-    r"u'product_id': u'20', u'date': u'2016-01-02', u'text': u'', u'found_funny': 2}",
-    r"{u'username': u'\u732b', u'user_id': u'7656', u'hours': None, u'product_id': u'10', "
+    r"u'hours': 3, u'product_id': u'20', u'date': u'2016-01-02', u'text': u'', u'found_funny': 2}",
+    r"{u'username': u'\u732b', u'user_id': u'7656', u'hours': 0.1, u'product_id': u'10', "
     r"u'date': u'2016-01-03', u'text': u'a \'b\' \"c\" \\'}",
 ]
 STEAM_GAMES = [
@@ -387,13 +387,18 @@ def test_steam(folder: Path) -> None:
     }
 
 
-def test_steam_half_written_last_line_is_rejected(folder: Path) -> None:
-    write_steam(folder, [*STEAM_REVIEWS, STEAM_REVIEWS[1][:-5]])
+def test_steam_lines_that_cannot_be_used_are_rejected(folder: Path) -> None:
+    no_hours = STEAM_REVIEWS[1].replace("u'hours': 3, ", "")
+    half_written = STEAM_REVIEWS[1][:-5]
+    write_steam(folder, [*STEAM_REVIEWS, no_hours, half_written])
     layout = named.layout("steam", folder, folder, print)
     config = DataConfig(data="steam", max_bad_rows=0.5)
     data = prepare(layout, config, folder.parent / "out", lambda line: None)
     assert data.num_events == 3
-    assert "steam_reviews.json.gz,4," in (data.folder / "rejected.csv").read_text("utf-8")
+    rejected = (data.folder / "rejected.csv").read_text("utf-8").splitlines()[1:]
+    assert len(rejected) == 2
+    assert "steam_reviews.json.gz,4,strength,,missing strength" in rejected[0]
+    assert "steam_reviews.json.gz,5,user_id,,missing user" in rejected[1]
 
 
 def test_steam_fields_agree_with_python() -> None:

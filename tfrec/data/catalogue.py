@@ -91,27 +91,38 @@ def _read(
     def with_ids(chunk: Chunk) -> tuple[Chunk, Ids]:
         return chunk, read_ids(chunk.table[theirs])
 
-    seen: dict[str, None] = {}
+    seen: dict[str, tuple[pyarrow.Table, int]] = {}
     tables: list[pyarrow.Table] = []
     read = bad = 0
     for chunk, ids in read_chunks(layout, chosen, with_ids):
-        names = ids.texts()
+        names, contents = ids.texts(), chunk.table.select(others)
         # A catalogue is far smaller than its log; one pass in Python keeps the rule readable.
         good = np.ones(len(names), bool)
         rows = list(chunk.bad)
         for row, name in enumerate(names):
             if not name or name in seen:
                 good[row] = False
-                reason = f"missing {id_name}" if not name else f"{id_name} occurs twice"
+                # A catalogue in several files often repeats rows: the same again says nothing new.
+                if name and _same(*seen[name], contents, row):
+                    continue
+                reason = (
+                    f"missing {id_name}"
+                    if not name
+                    else f"{id_name} occurs twice, with other content"
+                )
                 rows.append(BadRow(chunk.file, int(chunk.lines[row]), theirs, name, reason))
             else:
-                seen[name] = None
+                seen[name] = (contents, row)
         rejected.add(sorted(rows, key=lambda row: row.line))
         read, bad = read + len(names) + len(chunk.bad), bad + len(rows)
         tables.append(chunk.keep(good).table.select(others))
     return SideTable(
         list(seen), pyarrow.concat_tables(tables, promote_options="permissive"), read, bad
     )
+
+
+def _same(table: pyarrow.Table, row: int, other: pyarrow.Table, other_row: int) -> bool:
+    return bool(table.slice(row, 1).equals(other.slice(other_row, 1)))
 
 
 def _as_text(column: pyarrow.ChunkedArray) -> pyarrow.ChunkedArray:

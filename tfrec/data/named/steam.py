@@ -4,8 +4,9 @@ W.-C. Kang and J. McAuley, Self-Attentive Sequential Recommendation, ICDM 2018.
 https://cseweb.ucsd.edu/~jmcauley/datasets.html#steam_data
 
 Each line of both files is a Python dictionary in Python 2 notation, {u'username': u'Ana', …}. The
-user is the username, as in the paper: only half of the reviews carry a user_id. Nothing is
-published to check the files against.
+user is the username, as in the paper: only half of the reviews carry a user_id. The few reviews
+without hours are rejected as events without a strength. Nothing is published to check the files
+against.
 """
 
 from __future__ import annotations
