@@ -8,15 +8,19 @@ finds the line, the field and the reason. So one bad row in a million costs a fe
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfrec.data.blocks import Block, is_closed, last_record_end, record_end
+from tfrec.data.blocks import Block, count_lines, is_closed, last_record_end, record_end
 from tfrec.data.chunk import Chunk, concatenate
 from tfrec.data.rejected import BadRow
 from tfrec.errors import UserError
+
+if TYPE_CHECKING:
+    import pyarrow
 
 PIECE = 1 << 16
 # Stands in for separators of several characters, which Arrow does not know.
@@ -34,6 +38,7 @@ class Delimited:
         separator: one or more characters.
         encoding: of the file.
         quotes: double quotes protect fields.
+        types: of columns that are worth parsing at once; where that fails they come as text.
     """
 
     file: str
@@ -42,6 +47,7 @@ class Delimited:
     separator: str
     encoding: str
     quotes: bool
+    types: Mapping[str, pyarrow.DataType] = field(default_factory=dict)
 
     @property
     def quote(self) -> str | None:
@@ -70,11 +76,11 @@ class Delimited:
 
     def parse(self, block: Block) -> Chunk:
         """The rows of a block. Never raises for what stands in it: bad rows are in `bad`."""
-        return self._at_once(block) or concatenate(
-            [self._at_once(piece) or self._row_by_row(piece) for piece in self._pieces(block)]
+        return self._at_once(block, self.types) or concatenate(
+            [self._at_once(piece, {}) or self._row_by_row(piece) for piece in self._pieces(block)]
         )
 
-    def _at_once(self, block: Block) -> Chunk | None:
+    def _at_once(self, block: Block, types: Mapping[str, pyarrow.DataType]) -> Chunk | None:
         """The block through Arrow, or None where a row needs a closer look."""
         import pyarrow
         import pyarrow.csv
@@ -88,8 +94,7 @@ class Delimited:
             if _UNIT in data:
                 return None
             data, delimiter = data.replace(delimiter, _UNIT), _UNIT
-        lines = data.count(b"\n") + (not data.endswith(b"\n"))
-        text = pyarrow.string()
+        lines = count_lines(data) + (not data.endswith(b"\n"))
         try:
             table = pyarrow.csv.read_csv(
                 pyarrow.BufferReader(data),
@@ -103,8 +108,9 @@ class Delimited:
                     ignore_empty_lines=False,
                 ),
                 convert_options=pyarrow.csv.ConvertOptions(
-                    column_types=dict.fromkeys(self.names, text),
+                    column_types={**dict.fromkeys(self.names, pyarrow.string()), **types},
                     include_columns=self.columns,
+                    null_values=[],
                     strings_can_be_null=False,
                 ),
             )

@@ -162,8 +162,10 @@ class Index:
         found = self._table[numbers]
         new = numbers[found < 0]
         if len(new):
-            distinct, first = np.unique(new, return_index=True)
-            distinct = distinct[np.argsort(first)]
+            # Of repeated numbers the last assignment stays: backwards, that is the first row.
+            rows = np.arange(len(new), dtype=np.int32)
+            self._table[new[::-1]] = rows[::-1]
+            distinct = new[self._table[new] == rows]
             self._table[distinct] = np.arange(
                 self._length, self._length + len(distinct), dtype=np.int32
             )

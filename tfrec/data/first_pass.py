@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,9 @@ from tfrec.data.sources import check_columns, peek, read_chunks
 from tfrec.data.tally import Steps, Tally
 from tfrec.data.timestamps import TimeUnit
 from tfrec.errors import UserError
+
+if TYPE_CHECKING:
+    import pyarrow
 
 Log = Callable[[str], None]
 # Seconds between two lines of news from a long log.
@@ -70,6 +73,7 @@ class FirstPass:
             [("user", "i4"), ("item", "i4"), ("timestamp", "i8")]
             + [(name, kind) for name, kind in optional if name in self.fields],
         )
+        self._types = _numeric_types(start, self._columns)
         self._known_items = catalogue is not None
         self._good = Tally("read")
         self._filters = _row_filters(config, self)
@@ -98,7 +102,8 @@ class FirstPass:
         """Reads the log, writes bad rows to `rejected` and counts into `steps`."""
         reader = EventReader(self._columns, self.unit)
         said = time.monotonic()
-        for events in read_chunks(self._layout, list(self._columns.values()), reader):
+        columns = list(self._columns.values())
+        for events in read_chunks(self._layout, columns, reader, self._types):
             self._take(events, rejected)
             if time.monotonic() - said > _NEWS:
                 said = time.monotonic()
@@ -228,6 +233,21 @@ def _columns(layout: LogLayout, config: DataConfig, start: Chunk) -> dict[str, s
         if name in present:
             theirs.setdefault(name, name)
     return theirs
+
+
+def _numeric_types(start: Chunk, columns: dict[str, str]) -> dict[str, pyarrow.DataType]:
+    """The columns that hold numbers as far as the first rows show."""
+    import pyarrow
+
+    types: dict[str, pyarrow.DataType] = {}
+    for name, type in ((TIMESTAMP, pyarrow.int64()), (STRENGTH, pyarrow.float64())):
+        if name in columns:
+            try:
+                start.table[columns[name]].cast(type)
+            except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError):
+                continue
+            types[columns[name]] = type
+    return types
 
 
 def _encode_known(index: Index, ids: Ids) -> Int32:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfrec.data.blocks import Block
+from tfrec.data.blocks import Block, count_lines
 from tfrec.data.chunk import Chunk, concatenate
 from tfrec.data.delimited import PIECE
 from tfrec.data.rejected import BadRow
@@ -50,7 +50,7 @@ class JsonLines:
 
         if self.encoding != "utf-8" and not block.data.isascii():
             return None
-        lines = block.data.count(b"\n") + (not block.data.endswith(b"\n"))
+        lines = count_lines(block.data) + (not block.data.endswith(b"\n"))
         try:
             table = pyarrow.json.read_json(
                 pyarrow.BufferReader(block.data),

@@ -1,9 +1,9 @@
 """External sort: events in any order -> events by user, time and order of the source.
 
-Every chunk becomes a run: stably sorted by user and appended to one file. Afterwards the number of
-events of every user is known, so the users are cut into ranges that fit in memory; a range is a
-contiguous piece of every run, and runs are read side by side, each from front to back. Memory is
-one range plus a small buffer per run, whatever the length of the log.
+Every chunk becomes a run: stably sorted by blocks of users and appended to one file. Afterwards the
+number of events of every user is known, so the users are cut into ranges of blocks that fit in
+memory; a range is a contiguous piece of every run, and runs are read side by side, each from front
+to back. Memory is one range plus a small buffer per run, whatever the length of the log.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ Records = npt.NDArray[np.void]
 # Events that are sorted at a time. A range is longer only where a single user has more events.
 RANGE = 1 << 18
 _LEAST_READ = 1 << 10
+# Runs are sorted by user >> BLOCK_BITS, which for a million users is a 16-bit number: NumPy sorts
+# those by counting, several times as fast.
+_BLOCK_BITS = 4
 
 
 class Runs:
@@ -50,7 +53,8 @@ class Runs:
         users = columns["user"].astype(np.int32, copy=False)
         if not len(users):
             return
-        order = None if (users[1:] >= users[:-1]).all() else _stable_order(users)
+        blocks = users >> _BLOCK_BITS
+        order = None if (blocks[1:] >= blocks[:-1]).all() else _stable_order(blocks)
         records = np.empty(len(users), self.dtype)
         for name in self.dtype.names or ():
             column = columns[name]
@@ -75,10 +79,11 @@ class Runs:
         yield from in_order(_in_order_of_time, self._ranges(size))
 
     def _ranges(self, size: int) -> Iterator[Records]:
-        before = np.cumsum(self._counts) - self._counts
-        # The first user of every range: where the running count enters another multiple of size.
+        per_block = np.add.reduceat(self._counts, np.arange(0, len(self._counts), 1 << _BLOCK_BITS))
+        before = np.cumsum(per_block) - per_block
+        # The first block of every range: where the running count enters another multiple of size.
         bounds = np.flatnonzero(np.diff(before // size, prepend=0)).tolist()
-        bounds.append(len(self._counts))
+        bounds.append(len(per_block))
         ahead = max(_LEAST_READ, 2 * size // max(1, len(self._lengths)))
         starts = np.cumsum([0, *self._lengths])
         with self._path.open("rb") as file:
@@ -105,10 +110,10 @@ class _Cursor:
         self._ahead = ahead
         self._buffer = np.empty(0, dtype)
 
-    def until(self, user: int) -> Iterator[Records]:
-        """The records of users below `user` that were not given yet."""
+    def until(self, block: int) -> Iterator[Records]:
+        """The records of blocks of users below `block` that were not given yet."""
         while True:
-            cut = int(np.searchsorted(self._buffer["user"], user))
+            cut = int(np.searchsorted(self._buffer["user"] >> _BLOCK_BITS, block))
             if cut:
                 yield self._buffer[:cut]
             self._buffer = self._buffer[cut:]
@@ -131,13 +136,15 @@ def _in_order_of_time(records: Records) -> Records:
     earliest = int(times.min())
     since = (times - earliest).astype(np.uint64)
     span, rows = int(since.max()), len(records)
-    unit = 1000 if span and not (since % 1000).any() else 1
-    bits_time, bits_row = (span // unit).bit_length(), (rows - 1).bit_length()
+    seconds = since // np.uint64(1000)
+    if (seconds * np.uint64(1000) == since).all():
+        since, span = seconds, span // 1000
+    bits_time, bits_row = span.bit_length(), (rows - 1).bit_length()
     if int(users.max()).bit_length() + bits_time + bits_row > 64:
         return records[np.lexsort((times, users))]
     # User, time and row fit into one number each: sorting numbers is far faster than sorting rows.
     keys = users.astype(np.uint64) << np.uint64(bits_time + bits_row)
-    keys |= (since // np.uint64(unit)) << np.uint64(bits_row)
+    keys |= since << np.uint64(bits_row)
     keys |= np.arange(rows, dtype=np.uint64)
     if (keys[1:] >= keys[:-1]).all():
         return records
@@ -145,8 +152,10 @@ def _in_order_of_time(records: Records) -> Records:
     return records[(keys & np.uint64((1 << bits_row) - 1)).astype(np.int64)]
 
 
-def _stable_order(users: Int32) -> Int64:
-    keys = users.astype(np.int64) << 32
-    keys |= np.arange(len(users))
+def _stable_order(blocks: Int32) -> Int64:
+    if int(blocks.max()) < 1 << 16:
+        return np.argsort(blocks.astype(np.uint16), kind="stable")
+    keys = blocks.astype(np.int64) << 32
+    keys |= np.arange(len(blocks))
     keys.sort()
     return keys & 0xFFFFFFFF

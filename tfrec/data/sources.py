@@ -7,7 +7,7 @@ the order of the files.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,7 +22,7 @@ from tfrec.data.parallel import in_order
 from tfrec.errors import UserError
 
 if TYPE_CHECKING:
-    import pyarrow.parquet
+    import pyarrow
 
 Made = TypeVar("Made")
 
@@ -53,7 +53,10 @@ def peek(layout: TableLayout) -> Chunk:
 
 
 def read_chunks(
-    layout: TableLayout, columns: Sequence[str] | None, work: Callable[[Chunk], Made]
+    layout: TableLayout,
+    columns: Sequence[str] | None,
+    work: Callable[[Chunk], Made],
+    types: Mapping[str, pyarrow.DataType] | None = None,
 ) -> Iterator[Made]:
     """Every row of a table, chunk by chunk, each already put through `work`.
 
@@ -61,6 +64,8 @@ def read_chunks(
         layout: the files and how they are written.
         columns: names (as in the files, after the transform if there is one) to read; None for all.
         work: runs in a thread on every chunk; what it makes comes out in the order of the files.
+        types: columns of delimited text that most likely hold this type: parsing them at once is
+            faster. Where a value does not fit, a chunk has the column as text all the same.
 
     Raises:
         UserError: a file cannot be read, or lacks a column.
@@ -75,7 +80,7 @@ def read_chunks(
 
     def tasks() -> Iterator[Callable[[], Chunk]]:
         for path in layout.paths:
-            yield from _tasks(path, layout, read, None)
+            yield from _tasks(path, layout, read, None, types)
 
     def run(parse: Callable[[], Chunk]) -> Made:
         chunk = _transformed(parse(), layout)
@@ -115,7 +120,11 @@ def check_columns(
 
 
 def _tasks(
-    path: Path, layout: TableLayout, columns: Sequence[str] | None, size: int | None
+    path: Path,
+    layout: TableLayout,
+    columns: Sequence[str] | None,
+    size: int | None,
+    types: Mapping[str, pyarrow.DataType] | None = None,
 ) -> Iterator[Callable[[], Chunk]]:
     """One call per block of the file; calling it parses the block."""
     if layout.format == "parquet":
@@ -125,7 +134,10 @@ def _tasks(
     sizes = {} if size is None else {"size": size}
     blocks = read_blocks(path, layout.encoding, quote, **sizes)
     first = next(blocks)
-    parse, first = (_delimited if layout.format == "csv" else _json)(path, layout, columns, first)
+    if layout.format == "csv":
+        parse, first = _delimited(path, layout, columns, first, types or {})
+    else:
+        parse, first = _json(path, layout, columns, first)
     if first.data:
         yield _bound(parse, first)
     for block in blocks:
@@ -141,7 +153,11 @@ def _quotes(layout: TableLayout) -> bool:
 
 
 def _delimited(
-    path: Path, layout: TableLayout, columns: Sequence[str] | None, first: Block
+    path: Path,
+    layout: TableLayout,
+    columns: Sequence[str] | None,
+    first: Block,
+    types: Mapping[str, pyarrow.DataType],
 ) -> tuple[Callable[[Block], Chunk], Block]:
     encoding = stored_encoding(layout.encoding)
     names = layout.names
@@ -156,9 +172,10 @@ def _delimited(
         check_columns(str(path), layout, columns, names)
     if columns is None:
         columns = [name for name in names if names.count(name) == 1]
-    return Delimited(
-        str(path), names, columns, layout.separator, encoding, _quotes(layout)
-    ).parse, first
+    # A transform expects text.
+    chosen = {} if layout.transform else types
+    form = Delimited(str(path), names, columns, layout.separator, encoding, _quotes(layout), chosen)
+    return form.parse, first
 
 
 def _json(
