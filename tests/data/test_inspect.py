@@ -188,7 +188,7 @@ def test_page_names_the_steps_and_the_rejected_rows(tmp_path: Path) -> None:
     data = write(tmp_path / "p", [[(0, START)]], 1, steps=steps, rejected_rows=3)
     text = page(inspect(data).facts)
     assert "step    events  users  items\nread     1,200     30      7\n5-core   1,000" in text
-    assert "3 rows were rejected: see" in text
+    assert "rejected rows: 3, see" in text
     assert steps_table([vars(step) for step in steps]) in text
 
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import FrameType
 
 from tfrec import config
 from tfrec.console import say
 from tfrec.data.options import DataConfig
 from tfrec.errors import UserError, command
-
-if TYPE_CHECKING:
-    from tfrec.data.prepared import PreparedData
 
 PREPARE = """\
 examples:
@@ -72,7 +71,35 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
+@contextlib.contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Holds Ctrl-C back to the end of the block, for imports that break when half done."""
+    came = False
+
+    def note(signal_number: int, frame: FrameType | None) -> None:
+        nonlocal came
+        came = True
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt
+
+
+def _import_arrow() -> None:
+    # Arrow imports pandas when it first converts something, in C code that loses an interrupt.
+    with _interrupts_wait():
+        import pandas  # noqa: F401
+        import pyarrow.csv
+        import pyarrow.json
+        import pyarrow.parquet  # noqa: F401
+
+
 def _prepare(flags: argparse.Namespace) -> None:
+    _import_arrow()
     from tfrec.data.ingest import prepare
     from tfrec.data.locate import locate
     from tfrec.data.prepared import META
@@ -81,17 +108,8 @@ def _prepare(flags: argparse.Namespace) -> None:
     if (Path(options.data) / META).exists():
         raise UserError(f"--data {options.data} is a prepared folder already: name the raw log")
     data = prepare(locate(options, say), options, flags.out, say)
-    _say_result(data)
-
-
-def _say_result(data: PreparedData) -> None:
-    from tfrec.data.inspect_page import steps_table
-
-    say()
-    say(steps_table([vars(step) for step in data.meta.steps]))
-    say()
-    rejected = data.meta.rejected_rows
-    say(f"{rejected:,} rows rejected" + (f", see {data.folder / 'rejected.csv'}" * bool(rejected)))
+    # The counts after each step have been said while it worked.
+    say(f"rejected rows: {data.meta.rejected_rows:,}")
     say(f"prepared in {data.folder}; train with python -m tfrec.train --data {data.folder}")
 
 
@@ -103,10 +121,11 @@ def _inspect(flags: argparse.Namespace) -> None:
 
     if flags.plot:
         check_format(flags.plot)
+    _import_arrow()
     # News goes to standard error, so that the page alone can be piped on.
     data = load(config.resolve(Config, flags).data, lambda line: print(line, file=sys.stderr))
     inspection = inspect(data)
-    say(page(inspection.facts))
+    say(page(inspection.facts).rstrip())
     if flags.json:
         try:
             text = json.dumps(inspection.facts, indent=1, ensure_ascii=False)

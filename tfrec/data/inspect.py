@@ -118,9 +118,15 @@ def _times(data: PreparedData, counted: EventCounts) -> Facts:
 
 
 def _actions(data: PreparedData, counted: EventCounts) -> list[Facts]:
+    """Most frequent first."""
+    events = counted.action_events
     return [
-        {"action": action, "events": int(events), "share": _share(int(events), data.num_events)}
-        for action, events in zip(data.meta.actions, counted.action_events, strict=True)
+        {
+            "action": data.meta.actions[n],
+            "events": int(events[n]),
+            "share": _share(int(events[n]), data.num_events),
+        }
+        for n in np.argsort(-events, kind="stable")
     ]
 
 

@@ -82,8 +82,8 @@ def _lines(facts: Facts) -> Iterator[str]:
     yield from _table(rows, left=(2,))
     yield from _section("Steps")
     yield steps_table(facts["steps"])
-    yield f"{facts['rejected_rows']:,} rows were rejected" + (
-        f": see {facts['folder']}/rejected.csv" if facts["rejected_rows"] else ""
+    yield f"rejected rows: {facts['rejected_rows']:,}" + (
+        f", see {facts['folder']}/rejected.csv" if facts["rejected_rows"] else ""
     )
 
 

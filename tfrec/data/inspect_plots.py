@@ -97,7 +97,7 @@ def _events_per_user(axes: Axes, inspection: Inspection) -> None:
     _plain_numbers(axes)
     median = float(np.median(counts))
     axes.axvline(median, color=GREY, linestyle=":", label=f"median {median:,.0f}")
-    axes.legend(loc="upper right", frameon=False)
+    _legend(axes)
 
 
 def _over_time(axes: Axes, inspection: Inspection) -> None:
@@ -137,13 +137,13 @@ def _text_lengths(axes: Axes, inspection: Inspection) -> None:
     axes.set_xscale("log")
     _plain_numbers(axes)
     _label(axes, "words", "items")
-    axes.legend(loc="upper right", frameon=False)
+    _legend(axes)
 
 
 def _histogram(counts: Int64, smallest: int, largest: int) -> tuple[Int64, Int64]:
-    """Frequencies and edges of at most 40 bins, evenly wide on a logarithmic axis."""
+    """Frequencies and edges of at most 30 bins, evenly wide on a logarithmic axis."""
     # Whole numbers only: bins narrower than one would leave gaps between the small counts.
-    edges = np.unique(np.geomspace(smallest, largest + 1, 41).round().astype(np.int64))
+    edges = np.unique(np.geomspace(smallest, largest + 1, 31).round().astype(np.int64))
     return np.histogram(counts, edges)[0], edges
 
 
@@ -153,6 +153,11 @@ def _label(axes: Axes, x: str, y: str) -> None:
     axes.set(xlabel=x, ylabel=y)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _legend(axes: Axes) -> None:
+    axes.margins(y=0.15)
+    axes.legend(loc="best", framealpha=0.85, edgecolor="none")
 
 
 def _plain_numbers(axes: Axes) -> None:
