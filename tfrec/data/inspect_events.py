@@ -53,7 +53,7 @@ def count_events(data: PreparedData) -> EventCounts:
     offsets, columns = data.user_offsets, data.columns
     timed = has_times(data)
     edges = np.zeros(0)
-    if timed and data.num_events:
+    if timed:
         starts, ends = first_and_last(data)
         edges = np.linspace(starts.min(), max(ends.max(), starts.min() + 1), TIME_BINS + 1)
     counted = EventCounts(
@@ -69,21 +69,25 @@ def count_events(data: PreparedData) -> EventCounts:
         user = np.repeat(np.arange(stop - first), lengths)
         item = np.asarray(columns.item[rows])
         counted.item_events += np.bincount(item, minlength=data.num_items)
-        counted.repeats += len(item) - len(np.unique(user * data.num_items + item))
+        pairs = np.sort(user * data.num_items + item)
+        counted.repeats += int((pairs[1:] == pairs[:-1]).sum())
         if columns.action is not None:
             action = np.asarray(columns.action[rows])
             counted.action_events += np.bincount(action, minlength=len(data.meta.actions))
         if not timed:
             continue
         when = np.asarray(columns.timestamp[rows])
-        counted.time_events += np.histogram(when, edges)[0]
+        place = ((when - edges[0]) * (TIME_BINS / (edges[-1] - edges[0]))).astype(np.int64)
+        # The last bin holds its upper edge too.
+        counted.time_events += np.bincount(np.minimum(place, TIME_BINS - 1), minlength=TIME_BINS)
         counted.ties += int(((when[1:] == when[:-1]) & (user[1:] == user[:-1])).sum())
         counted.future += int((when > now).sum())
         counted.ancient += int((when < YEAR_1990_MS).sum())
         # Rows are in time order, so a burst is a row whose k-th successor is within a minute.
         k = FAST_EVENTS_PER_MINUTE
         burst = (when[k:] - when[:-k] < MINUTE_MS) & (user[k:] == user[:-k])
-        counted.fast_users += len(np.unique(user[k:][burst]))
+        fast = user[k:][burst]
+        counted.fast_users += int((fast[1:] != fast[:-1]).sum()) + (len(fast) > 0)
     return counted
 
 
