@@ -330,6 +330,22 @@ def test_mind_train_alone(folder: Path) -> None:
     assert prepared("mind-small", folder).num_events == 3
 
 
+def test_article_that_says_something_else_in_dev_is_rejected(folder: Path) -> None:
+    train, dev = folder / "MINDsmall_train", folder / "MINDsmall_dev"
+    write_mind(train, dev)
+    (dev / "news.tsv").write_text(
+        article("N7000", "New") + article("N6072", "n6072") + article("N4642", "Other"), "utf-8"
+    )
+    layout = named.layout("mind-small", folder, folder, print)
+    config = DataConfig(data="mind-small", max_bad_rows=0.5)
+    data = prepare(layout, config, folder.parent / "out", lambda line: None)
+    rejected = (data.folder / "rejected.csv").read_text("utf-8").splitlines()[1:]
+    assert rejected == [
+        f'{dev / "news.tsv"},3,item_id,N4642,"item_id occurs twice, with other content"'
+    ]
+    assert items(data)["N4642"]["abstract"] == "Café life"
+
+
 def test_mind_tokens_without_a_label_are_rejected_with_their_line(folder: Path) -> None:
     write_mind(folder, None)
     (folder / "behaviors.tsv").write_text(
