@@ -94,9 +94,9 @@ def _add_flag(
     group: argparse._ArgumentGroup, dest: str, field: dataclasses.Field[Any], hint: Any
 ) -> None:
     flag = "--" + field.name.replace("_", "-")
-    default = (
-        field.default if field.default is not dataclasses.MISSING else field.default_factory()  # type: ignore[misc]
-    )
+    default = field.default
+    if field.default_factory is not dataclasses.MISSING:
+        default = field.default_factory()
     # argparse reads % as a format.
     text = field.metadata["help"].replace("%", "%%")
     if default not in (None, [], {}, ""):

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 128 + signal.SIGINT
@@ -34,7 +35,13 @@ class Interrupted(Exception):
         self.signal_number = signal_number
 
 
-def command(main: Callable[[Sequence[str]], int]) -> Callable[[Sequence[str] | None], int]:
+class Command(Protocol):
+    """What `command` makes: arguments default to the process's own."""
+
+    def __call__(self, argv: Sequence[str] | None = None) -> int: ...
+
+
+def command(main: Callable[[Sequence[str]], int]) -> Command:
     """Turns `main(argv) -> exit code` into a command that never shows a user a stack trace.
 
     Exit codes: 0 done, 2 user error (as argparse), 128 + signal when stopped, 1 for a defect in

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from tfrec.config import to_yaml
 from tfrec.data.options import DataConfig
@@ -22,7 +23,6 @@ CONFIG = "config.yaml"
 EPOCHS = "epochs.jsonl"
 CHECKPOINTS = "checkpoints"
 TENSORBOARD = "tensorboard"
-CASES = "cases.npz"
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,14 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def write_epochs(folder: Path, epochs: list[dict[str, object]]) -> None:
+def read_epochs(folder: Path) -> list[dict[str, Any]]:
+    """The finished epochs that `write_epochs` wrote; none before the first."""
+    if not (folder / EPOCHS).exists():
+        return []
+    return [json.loads(line) for line in (folder / EPOCHS).read_text("utf-8").splitlines()]
+
+
+def write_epochs(folder: Path, epochs: list[dict[str, Any]]) -> None:
     """All finished epochs, one JSON object per line."""
     lines = "".join(json.dumps(epoch) + "\n" for epoch in epochs)
     (folder / EPOCHS).write_text(lines, encoding="utf-8")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfrec.config import add_flags, resolve
+from tfrec.config import add_flags, resolve, to_yaml
 from tfrec.console import count, import_tensorflow, say, seconds, size
 from tfrec.errors import UserError, command
 from tfrec.run import (
@@ -136,9 +135,7 @@ def _train(config: RunConfig, folder: Path) -> Results:
     )
 
     tf = import_tensorflow()
-    from tfrec.evaluation.report import write_report
     from tfrec.evaluation.run_evaluation import Validation, evaluate_run
-    from tfrec.evaluation.table import console_table
     from tfrec.models.build import DISPLAY_NAMES, build_model
     from tfrec.training import loop, setup
 
@@ -156,7 +153,7 @@ def _train(config: RunConfig, folder: Path) -> Results:
         model = build_model(config.model, data)
         optimizer = setup.make_optimizer(config.training, model.trainable_variables)
     name = DISPLAY_NAMES[config.model.model]
-    settings = _settings(config, data.num_items)
+    settings = setup.settings(config.model, config.training, data.num_items)
     weights = sum(int(tf.size(variable)) for variable in model.trainable_variables)
     say(
         f"{name}: {count(weights)} weights ({size(4 * weights)}), {settings['loss']} loss, "
@@ -193,26 +190,23 @@ def _train(config: RunConfig, folder: Path) -> Results:
     results = evaluate_run(
         model, name, settings, data, split, "test", config.evaluation, seed, folder, epochs
     )
+    publish(results, config, folder)
+    return results
+
+
+def publish(results: Results, config: RunConfig, folder: Path) -> None:
+    """Prints the table and what it means, and writes the report."""
+    from tfrec.evaluation.headline import headline
+    from tfrec.evaluation.report import write_report
+    from tfrec.evaluation.table import console_table
+
+    results.environment["config"] = to_yaml(config)
     write_report(results, folder)
     say()
     say(console_table(results))
     say()
+    say(headline(results))
     say(f"report: {folder / 'report.html'}")
-    return results
-
-
-def _settings(config: RunConfig, num_items: int) -> dict[str, Any]:
-    """What the report shows of the model: its options, and the training options that shaped it."""
-    from tfrec.training.setup import loss_name
-
-    training = config.training
-    return {
-        **dataclasses.asdict(config.model),
-        "loss": loss_name(training, num_items),
-        "batch_size": training.batch_size,
-        "learning_rate": training.learning_rate,
-        "seed": training.seed,
-    }
 
 
 if __name__ == "__main__":

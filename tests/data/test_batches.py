@@ -43,9 +43,9 @@ def test_an_epoch_is_every_next_item_example_once(
         assert np.isclose(batch["weights"].sum(), 1)
         assert (real == (batch["items"] >= 0)).all()
         assert (real == (batch["segments"] > 0)).all()
-        pairs += list(zip(batch["items"][real].tolist(), batch["targets"][real].tolist()))
+        pairs += zip(batch["items"][real].tolist(), batch["targets"][real].tolist(), strict=True)
     expected = []
-    for start, stop in zip(train.starts.tolist(), train.stops.tolist()):
+    for start, stop in zip(train.starts.tolist(), train.stops.tolist(), strict=True):
         kept = range(max(start, stop - max_length - 1), stop)
         expected += list(itertools.pairwise(kept))
     assert sorted(pairs) == expected

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
+
 from tfrec.training.losses import full_cross_entropy, gbce, sampled_softmax
 
 B, L, D, ITEMS, NEGATIVES = 3, 5, 4, 11, 6

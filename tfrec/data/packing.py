@@ -36,7 +36,7 @@ class Packing:
         return len(self.row_starts) - 1
 
     def sequences(self, generator: np.random.Generator | None = None) -> Int64:
-        """The sequence in each slot, [slots]; shuffled among equal lengths when given a generator."""
+        """The sequence in each slot, [slots]; a generator shuffles those of equal length."""
         if generator is None:
             return self.order[self.rank]
         lengths = np.empty(len(self.rank), self.length.dtype)
@@ -65,7 +65,7 @@ def pack(lengths: Int64, row_length: int) -> Packing:
         >>> packing.num_rows
         2
     """
-    if len(lengths) and not (1 <= lengths.min() and lengths.max() <= row_length):
+    if len(lengths) and not (lengths.min() >= 1 and lengths.max() <= row_length):
         raise ValueError(
             f"lengths run from {lengths.min()} to {lengths.max()}, not 1..{row_length}"
         )

@@ -32,7 +32,9 @@ def ragged_index(starts: Int64, lengths: Int64) -> Int64:
     """
     ends = np.cumsum(lengths)
     total = int(ends[-1]) if len(ends) else 0
-    return np.arange(total, dtype=np.int64) + np.repeat(starts - (ends - lengths), lengths)
+    rows: Int64 = np.arange(total, dtype=np.int64)
+    rows += np.repeat(starts - (ends - lengths), lengths)
+    return rows
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ item matrix in blocks that bound the memory, whatever the number of cases or ite
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -85,7 +86,8 @@ class ModelRanker:
         """Ranks the full catalogue for every case, see `tfrec.evaluation.ranking.rank`.
 
         Raises:
-            ValueError: the model gives logits that are not a number.
+            ValueError: the model gives logits that are not a number, or a target stands in its
+                own history and `remove_seen` takes it out.
         """
         states = self.states(cases.histories, progress)
         # The catalogue in tie order: among equal logits the first one wins.
@@ -95,9 +97,9 @@ class ModelRanker:
         if not (np.isfinite(states).all() and np.isfinite(matrix).all()):
             raise ValueError("the model gives logits that are not a number; its training diverged")
 
-        top_k = min(top_k, self.model.num_items)
+        kept = min(top_k, self.model.num_items)
         target_ranks = np.empty(len(cases.targets), np.int32)
-        top_items = np.empty((len(cases), top_k), np.int32)
+        top_items = np.full((len(cases), top_k), -1, np.int32)
         for first, last in _blocks(cases, self.model.num_items):
             block = cases.take(slice(first, last))
             seen = _cells(block.histories, place) if remove_seen else np.zeros((0, 2), np.int32)
@@ -107,12 +109,14 @@ class ModelRanker:
                 seen,
                 block.target_cases().astype(np.int32),
                 place[block.targets],
-                top_k,
+                kept,
             )
             low, high = cases.target_offsets[[first, last]]
             target_ranks[low:high] = ranks.numpy()
+            if remove_seen and (target_ranks[low:high] < 1).any():
+                raise ValueError("a target is in its own history, which remove_seen takes out")
             top = top.numpy()
-            top_items[first:last] = np.where(top < 0, -1, item_at[top])
+            top_items[first:last, :kept] = np.where(top < 0, -1, item_at[top])
         return Ranking(target_ranks, top_items)
 
     def _item_matrix(self) -> Float32:
@@ -145,7 +149,7 @@ def _blocks(cases: Cases, num_items: int) -> list[tuple[int, int]]:
     while bounds[-1] < len(cases):
         spent = cost[bounds[-1] - 1] if bounds[-1] else 0
         bounds.append(max(int(np.searchsorted(cost, spent + limit, "right")), bounds[-1] + 1))
-    return list(zip(bounds[:-1], bounds[1:], strict=True))
+    return list(itertools.pairwise(bounds))
 
 
 def _cells(histories: Sequences, place: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
@@ -167,5 +171,6 @@ def _rank_block(
     before = tf.range(tf.shape(matrix)[0])[None] < target[:, None]
     better = tf.logical_or(rows > own, tf.logical_and(tf.equal(rows, own), before))
     ranks = 1 + tf.math.count_nonzero(better, axis=1, dtype=tf.int32)
+    ranks = tf.where(own[:, 0] > lowest, ranks, 0)  # a removed target has no rank
     best, top = tf.math.top_k(logits, k=top_k)
     return ranks, tf.where(best > lowest, top, -1)

@@ -1,9 +1,10 @@
-"""One model and the baselines on the same cases -> `Results`. Training and `evaluate` both end here."""
+"""One model and the baselines on the same cases -> `Results`. Training and evaluate end here."""
 
 from __future__ import annotations
 
 import platform
 import re
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ from tfrec.evaluation.results import Lead, ModelResult, Results
 from tfrec.models.build import SequenceModel
 
 CASES = "cases"
+RESULTS = "results.json"
 _METRIC = re.compile(r"(hit_rate|ndcg|mrr|map|precision|recall|f1)@([1-9]\d*)")
 
 
@@ -151,7 +153,7 @@ def evaluate_run(
         models.append(result)
         if per_case is not None:
             save_cases(
-                _case_file(folder, result.name),
+                case_file(folder, result.name),
                 cases,
                 per_case,
                 name=result.name,
@@ -171,7 +173,7 @@ def evaluate_run(
         ),
         epochs=epochs,
         item_counts=np.sort(item_counts)[::-1].tolist(),
-        data={**asdict(data.meta), "split": split.counts},
+        data={**asdict(data.meta), "split": split.counts, "split_hash": split.hash},
         environment=environment(seed, time.monotonic() - started),
         lead=_lead(folder, models, primary, seed),
     )
@@ -200,7 +202,7 @@ def environment(seed: int, evaluation_seconds: float) -> dict[str, Any]:
         "devices": ", ".join(device.name for device in tf.config.list_logical_devices()),
         "seed": seed,
         "evaluation_seconds": round(evaluation_seconds, 1),
-        "command": " ".join(sys.orig_argv[1:]),
+        "command": "python " + shlex.join(sys.orig_argv[1:]),
     }
 
 
@@ -284,12 +286,13 @@ def _lead(folder: Path, models: list[ModelResult], primary: str, seed: int) -> L
         return None
     best = max(measured, key=lambda line: line.metrics[primary].value)
     pair = compare(
-        load_cases(_case_file(folder, models[0].name)),
-        load_cases(_case_file(folder, best.name)),
+        load_cases(case_file(folder, models[0].name)),
+        load_cases(case_file(folder, best.name)),
         seed,
     )[primary]
     return Lead(models[0].name, best.name, pair.difference, pair.p_value)
 
 
-def _case_file(folder: Path, name: str) -> Path:
+def case_file(folder: Path, name: str) -> Path:
+    """Where the per-case metrics of a line of the table are kept."""
     return folder / CASES / (re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") + ".npz")

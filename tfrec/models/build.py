@@ -75,7 +75,7 @@ def build_model(config: ModelConfig, data: PreparedData) -> SequenceModel:
 
 
 def category_matrix(data: PreparedData) -> npt.NDArray[np.float32] | None:
-    """Each item's categories as a distribution, float32 [num_items, categories]; None without any."""
+    """Each item's categories as a distribution, float32 [items, categories]; None without any."""
     import pyarrow.compute as pc
 
     if "categories" not in data.items.column_names:
@@ -87,4 +87,5 @@ def category_matrix(data: PreparedData) -> npt.NDArray[np.float32] | None:
     rows = pc.list_parent_indices(lists).to_numpy()
     matrix = np.zeros((data.num_items, len(flat.dictionary)), np.float32)
     matrix[rows, flat.indices.to_numpy()] = 1
-    return matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    matrix /= np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    return matrix

@@ -1,4 +1,4 @@
-"""Two-tower retrieval: one tower reads the history, the other the item; they meet in a dot product."""
+"""Two-tower retrieval: one tower reads the history, one the item; a dot product joins them."""
 
 from __future__ import annotations
 

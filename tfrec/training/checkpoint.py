@@ -32,7 +32,7 @@ def save(path: Path, variables: Sequence[Any], state: dict[str, Any]) -> None:
     aside = path.with_suffix(".part")
     try:
         with aside.open("wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, allow_pickle=False, **arrays)
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)

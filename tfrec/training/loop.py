@@ -28,7 +28,7 @@ BEST = "best.npz"
 
 
 class Recorder(Protocol):
-    """Told after each epoch: a log file, TensorBoard. `epochs` holds all of them, the newest last."""
+    """Told after each epoch: a log file, TensorBoard. `epochs` has all of them, the newest last."""
 
     def __call__(self, epochs: list[dict[str, Any]]) -> None: ...
 

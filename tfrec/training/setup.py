@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from tfrec.console import import_tensorflow
 from tfrec.data.batches import TrainingBatches
 from tfrec.data.sequences import Sequences
 from tfrec.errors import UserError
+from tfrec.models.options import ModelConfig
 from tfrec.training.options import TrainingConfig
 
 # Above this the full softmax costs more than drawing negatives.
@@ -77,6 +79,17 @@ def loss_name(config: TrainingConfig, num_items: int) -> str:
     if config.loss != "auto":
         return config.loss
     return "full" if num_items <= FULL_SOFTMAX_ITEMS else "sampled"
+
+
+def settings(model: ModelConfig, training: TrainingConfig, num_items: int) -> dict[str, Any]:
+    """What the report shows of a model: its options, and the training options that shaped it."""
+    return {
+        **dataclasses.asdict(model),
+        "loss": loss_name(training, num_items),
+        "batch_size": training.batch_size,
+        "learning_rate": training.learning_rate,
+        "seed": training.seed,
+    }
 
 
 def make_loss_and_batches(
