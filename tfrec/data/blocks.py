@@ -163,9 +163,16 @@ def _checked_start(path: Path, start: bytes, encoding: str) -> bytes:
             raise UserError(f"{path} is not text: it is {what}")
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and encoding == "utf-8":
         raise UserError(f"{path} is UTF-16: add --encoding utf-16")
-    if b"\0" in start[: 1 << 16]:
-        raise UserError(f"{path} is not text: it holds NUL bytes, as binary files do")
+    if _is_binary(start[: 1 << 16]):
+        raise UserError(f"{path} is not text: it holds control characters, as binary files do")
     return start.removeprefix(codecs.BOM_UTF8)
+
+
+def _is_binary(start: bytes) -> bool:
+    """Many kinds of control characters, or many NULs. A few NULs are a text file after a crash."""
+    counts = np.bincount(np.frombuffer(start, np.uint8), minlength=256)
+    others = np.count_nonzero(counts[1:7]) + np.count_nonzero(counts[14:26])
+    return bool(counts[0] and (others >= 3 or 10 * counts[0] > 3 * len(start)))
 
 
 def _text(path: Path, encoding: str, size: int) -> Iterator[bytes]:

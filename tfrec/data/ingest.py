@@ -65,18 +65,20 @@ def prepare(layout: LogLayout, config: DataConfig, out: Path, log: Log = print) 
     user_fields = {table.columns.get("user_id", "user_id") for table in tables}
     with new_folder(out) as folder:
         with Rejected(folder / REJECTED, user_fields, hash_id) as rejected:
-            catalogue = read_items(layout, rejected) if layout.items else None
-            profiles = read_users(layout, rejected) if layout.users else None
+            catalogue = profiles = None
+            if layout.items:
+                catalogue = read_items(layout, rejected)
+                _check_share("items", catalogue.read, catalogue.bad, config, rejected, out)
+            if layout.users:
+                profiles = read_users(layout, rejected)
+                _check_share("users", profiles.read, profiles.bad, config, rejected, out)
             ids = catalogue.ids if catalogue else None
             first = FirstPass(layout, config, ids, folder / "runs.bin")
             log(f"timestamps: {_said(first.unit)}")
             steps = Steps(log)
             first.run(rejected, steps, log)
+            _check_share("events", first.read, first.bad, config, rejected, out)
         _report(rejected, out, log)
-        _check_share("events", first.read, first.bad, config, rejected, out)
-        for name, table in (("items", catalogue), ("users", profiles)):
-            if table is not None:
-                _check_share(name, table.read, table.bad, config, rejected, out)
         _check_left(steps)
         users, items = write_events(first, config, folder, steps)
         _check_left(steps)
@@ -172,10 +174,12 @@ def _report(rejected: Rejected, out: Path, log: Log) -> None:
 def _check_share(
     what: str, read: int, bad: int, config: DataConfig, rejected: Rejected, out: Path
 ) -> None:
-    """Stops when too many rows are bad; the list of them stays."""
+    """Stops when too many rows of a table are bad; the list of them stays."""
     if bad <= config.max_bad_rows * read:
+        rejected.first.clear()
         return
     kept = out.with_name(f"{out.name}.{REJECTED}")
+    rejected.flush()
     shutil.copyfile(rejected.path, kept)
     raise UserError(
         f"{bad:,} of {read:,} rows of the {what} are bad, more than --max-bad-rows "

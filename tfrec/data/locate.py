@@ -180,4 +180,5 @@ def _separator(path: Path, encoding: str, form: Format) -> str:
         return ","
     start = next(read_blocks(path, encoding, size=1 << 16)).data
     line = start[: record_end(start, 0, None, last=True)].decode("latin-1")
-    return max(_SEPARATORS, key=lambda separator: line.count(separator))
+    best = max(_SEPARATORS, key=lambda separator: line.count(separator))
+    return best if best in line else ","

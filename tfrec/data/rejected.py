@@ -79,6 +79,10 @@ class Rejected:
             if len(self.first) < _SHOWN:
                 self.first.append(shown)
 
+    def flush(self) -> None:
+        """Everything so far is in the file after this."""
+        self._file.flush()
+
     def _shown(self, row: BadRow) -> str:
         if self._mask is None or (row.field and row.field not in self._user_fields):
             return row.value
