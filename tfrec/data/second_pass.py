@@ -22,7 +22,7 @@ from tfrec.data.prepared import (
     USER_OFFSETS,
     Step,
 )
-from tfrec.data.runs import Records
+from tfrec.data.runs import Records, take
 from tfrec.data.sequences import Bool, Int32, Int64
 from tfrec.data.tally import Steps
 from tfrec.data.writers import ArrayWriter
@@ -62,7 +62,7 @@ def write_events(
     if counted:
         users, items = _counted_filters(path, first.runs.dtype, users, items, config, steps)
         stream = (
-            records[users[records["user"]] & items[records["item"]]]
+            take(records, np.flatnonzero(users[records["user"]] & items[records["item"]]))
             for records in _reread(path, first.runs.dtype)
         )
     with ExitStack() as files:
@@ -109,7 +109,8 @@ def _without_duplicates(
     stream: Iterator[Records], keep: Literal["first", "last"]
 ) -> Iterator[Records]:
     for records in stream:
-        yield records[distinct_pairs(records["user"], records["item"], keep)]
+        kept = distinct_pairs(records["user"], records["item"], keep)
+        yield take(records, np.flatnonzero(kept))
 
 
 def _duplicates_step(events: int, users: Bool, items: Bool) -> Step:
