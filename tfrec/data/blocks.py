@@ -20,7 +20,7 @@ import numpy as np
 
 from tfrec.errors import UserError
 
-BLOCK = 8 << 20
+BLOCK = 4 << 20
 # A record that is longer than this has an opening quote that never closes.
 LONGEST_RECORD = 1 << 20
 _GZIP = b"\x1f\x8b"

@@ -21,7 +21,7 @@ from tfrec.data.sequences import Int32, Int64
 Records = npt.NDArray[np.void]
 
 # Events that are sorted at a time. A range is longer only where a single user has more events.
-RANGE = 1 << 18
+RANGE = 1 << 17
 _LEAST_READ = 1 << 10
 # Runs are sorted by user >> _BLOCK_BITS: up to a million users that is one 16-bit number.
 _BLOCK_BITS = 4

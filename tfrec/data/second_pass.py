@@ -34,7 +34,7 @@ _FILES = {
     STRENGTH: (EVENT_STRENGTH, "f4"),
     CONTEXT: (EVENT_CONTEXT, "i4"),
 }
-_PIECE = 1 << 18
+_PIECE = 1 << 17
 
 
 def write_events(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Made = TypeVar("Made")
 
 _PEEK = 1 << 18
-_PARQUET_ROWS = 1 << 18
+_PARQUET_ROWS = 1 << 17
 
 
 def peek(layout: TableLayout) -> Chunk:
