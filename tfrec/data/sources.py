@@ -202,7 +202,8 @@ def _parquet_tasks(
     import pyarrow.parquet
 
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
+        # By default Arrow would fetch the whole file ahead.
+        with pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
             if columns is not None:
                 check_columns(str(path), layout, columns, file.schema_arrow.names)
             row = 1
