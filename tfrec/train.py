@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfrec.config import add_flags, resolve, to_yaml
 from tfrec.console import count, import_tensorflow, say, seconds, size
-from tfrec.errors import UserError, command
+from tfrec.errors import Interrupted, UserError, command
 from tfrec.run import (
     CHECKPOINTS,
     CONFIG,
@@ -113,7 +113,11 @@ def train(config: RunConfig, folder: Path, resume: bool = False) -> Results:
     if not resume:
         start(folder, config)
     with locked(folder):
-        return _train(config, folder)
+        try:
+            return _train(config, folder)
+        except Interrupted as stop:
+            again = f"{stop}. Go on with python -m tfrec.train --resume {folder}"
+            raise Interrupted(again, stop.signal_number) from None
 
 
 def _train(config: RunConfig, folder: Path) -> Results:

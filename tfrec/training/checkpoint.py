@@ -58,7 +58,7 @@ def restore(path: Path, variables: Sequence[Any]) -> dict[str, Any]:
             values = [saved[name] for name in sorted(set(saved.files) - {_STATE})]
     except FileNotFoundError:
         raise UserError(f"there is no checkpoint at {path}") from None
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"the checkpoint {path} is damaged ({error})") from None
     if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
         raise UserError(
