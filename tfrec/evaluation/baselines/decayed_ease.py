@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,8 +27,9 @@ class DecayedEASE:
     X is EASE's binary matrix, one row per user: what goes with what, in any order. Z and Y have a
     row for every training event with a predecessor: Y the event's item (one-hot), Z the events
     before it, weighed by age exactly as `score` weighs them: what comes after what. The event
-    with a newer ones after it has age a and weight 2^(−a / h), or 1 / (1 + a / h) with the longer
-    tail; both are 1/2 at a = h. Only the newest `window` events count. The minimum is
+    with a newer ones after it has age a and weight 1 / (1 + a / h): the newest weighs 1, the
+    event of age h a half, and the tail is longer than that of 2^(−a / h), which ranked worse on
+    every log tried. Only the newest `window` events count. The minimum is
 
         P = ((1 − o) XᵀX + o ZᵀZ + λ I)⁻¹,  T = (1 − o) XᵀX + o ZᵀY,
         B = P T − P · diag(diag(P T) / diag(P)).
@@ -44,13 +45,11 @@ class DecayedEASE:
         regularization: λ.
         order_share: o, 0 .. 1: share of the objective that looks at the order.
         half_life: h, age in events at which an event weighs one half.
-        decay: form of the weight.
         window: newest events of a history that count.
     """
 
     name: ClassVar[str] = "EASE, recency-decayed"
     GRID: ClassVar[Mapping[str, tuple[Any, ...]]] = {
-        "decay": ("exponential", "hyperbolic"),
         "half_life": (0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0),
         "order_share": (0.0, 0.3, 0.7, 0.9, 1.0),
         "regularization": (10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0),
@@ -58,8 +57,7 @@ class DecayedEASE:
 
     regularization: float = 300.0
     order_share: float = 0.7
-    half_life: float = 3.0
-    decay: Literal["exponential", "hyperbolic"] = "hyperbolic"
+    half_life: float = 2.0
     window: int = 100
     _weights: Float32 = field(init=False, repr=False)  # [num_items, num_items]
 
@@ -67,7 +65,7 @@ class DecayedEASE:
         memo = memo or Memo()
         share = np.float32(self.order_share)
         # With o = 0 the weights do not depend on the decay, and the fit is shared across it.
-        decay = (self.half_life, self.decay, self.window) if share else ()
+        decay = (self.half_life, self.window) if share else ()
 
         def solve() -> Float32:
             inputs = np.zeros((num_items, num_items), np.float32)
@@ -94,9 +92,7 @@ class DecayedEASE:
 
     def age_weights(self) -> Float32:
         """Weight of an event by its age in events, float32 [window]."""
-        age = np.arange(self.window) / self.half_life
-        weights = np.exp2(-age) if self.decay == "exponential" else 1 / (1 + age)
-        return weights.astype(np.float32)
+        return (1 / (1 + np.arange(self.window) / self.half_life)).astype(np.float32)
 
     def needed_bytes(self, train: Sequences, num_items: int) -> int:
         # Kept: XᵀX, ZᵀZ, ZᵀY, the best weights. At work: inputs, targets, their product, one more.
