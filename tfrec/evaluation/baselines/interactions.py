@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 EVENTS_PER_CHUNK = 1 << 22
+_CELLS_PER_BLOCK = 1 << 24
 
 
 def chunks(sequences: Sequences, max_events: int = EVENTS_PER_CHUNK) -> Iterator[Sequences]:
@@ -62,7 +63,7 @@ def gram(matrix: csr_matrix) -> Float32:
     by_item = matrix.T.tocsr()
     out = np.empty((num_items, num_items), np.float32)
     # The sparse product of a block needs twice the memory of the dense one.
-    block = max(1, (1 << 24) // num_items)
+    block = max(1, _CELLS_PER_BLOCK // num_items)
     for start in range(0, num_items, block):
         out[start : start + block] = (by_item[start : start + block] @ matrix).toarray()
     return out

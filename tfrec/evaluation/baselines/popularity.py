@@ -107,9 +107,14 @@ class RecencyPopularity:
 
 
 def _event_quantiles(train: Sequences, count: int) -> Int64:
-    """Up to `count` distinct moments that cut the events evenly; the last is after all of them."""
+    """Up to `count` distinct moments with equally many events between them.
+
+    Each is the millisecond after an event, the last one after all events.
+    """
     rows = train.event_rows()
+    if not len(rows):
+        return np.zeros(1, np.int64)
     times = np.sort(train.columns.timestamp[rows[:: 1 + len(rows) // 1_000_000]])
     cuts = times[np.linspace(0, len(times) - 1, count - 1).astype(np.int64)]
-    last = np.max(train.columns.timestamp[rows])
-    return np.unique(np.append(cuts, last + 1))
+    newest = train.columns.timestamp[train.stops[train.lengths > 0] - 1]
+    return np.unique(np.append(cuts, newest.max())) + 1
