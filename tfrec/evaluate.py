@@ -11,7 +11,7 @@ from typing import Any
 from tfrec.config import resolve
 from tfrec.console import say
 from tfrec.errors import UserError, command
-from tfrec.run import CHECKPOINTS, CONFIG, RunConfig, locked, must_be_run, read_epochs
+from tfrec.run import CHECKPOINTS, CONFIG, RunConfig, load_data, locked, must_be_run, read_epochs
 from tfrec.train import publish
 
 EXAMPLES = """\
@@ -87,7 +87,6 @@ def evaluate(run: Path, config: RunConfig, subset: str, out: Path) -> None:
 
 
 def _evaluate(run: Path, config: RunConfig, subset: str, out: Path) -> None:
-    from tfrec.data.ingest import load
     from tfrec.data.splits import load_split
     from tfrec.evaluation.run_evaluation import evaluate_run
     from tfrec.models.build import DISPLAY_NAMES, build_model
@@ -99,7 +98,7 @@ def _evaluate(run: Path, config: RunConfig, subset: str, out: Path) -> None:
             f"{run} has no trained weights yet; finish its training with "
             f"python -m tfrec.train --resume {run}"
         )
-    data = load(config.data, say)
+    data = load_data(run, config)
     split = load_split(run, data)
     setup.seed_everything(config.training)
     model = build_model(config.model, data)

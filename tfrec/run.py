@@ -6,13 +6,16 @@ import fcntl
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from tfrec.atomic import write_text
 from tfrec.config import to_yaml
+from tfrec.console import say
 from tfrec.data.options import DataConfig
+from tfrec.data.prepared import META, PreparedData
 from tfrec.data.splits import SplitConfig
 from tfrec.errors import UserError
 from tfrec.evaluation.options import EvaluationConfig
@@ -20,9 +23,11 @@ from tfrec.models.options import ModelConfig
 from tfrec.training.options import TrainingConfig
 
 CONFIG = "config.yaml"
+DATA = "data.json"
 EPOCHS = "epochs.jsonl"
 CHECKPOINTS = "checkpoints"
 TENSORBOARD = "tensorboard"
+NOT_WRITTEN = "(not written down)"
 
 
 @dataclass(frozen=True)
@@ -56,9 +61,40 @@ def start(folder: Path, config: RunConfig) -> None:
         )
     try:
         (folder / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
-        (folder / CONFIG).write_text(to_yaml(config), encoding="utf-8")
+        write_text(folder / CONFIG, to_yaml(without_secrets(config)))
     except OSError as error:
         raise UserError(f"cannot write the run folder {folder}: {error.strerror}") from None
+
+
+def without_secrets(config: RunConfig) -> RunConfig:
+    """The config as it may be written down: the salt of --hash-ids would undo the hashing."""
+    if config.data.hash_ids is None:
+        return config
+    return replace(config, data=replace(config.data, hash_ids=NOT_WRITTEN))
+
+
+def load_data(folder: Path, config: RunConfig) -> PreparedData:
+    """The prepared log of a run: the one it began with, or prepared now.
+
+    Raises:
+        UserError: as `tfrec.data.ingest.load`; or the prepared log is gone and the salt that made
+            it was not written down.
+    """
+    from tfrec.data.ingest import load
+
+    link = folder / DATA
+    if link.exists():
+        prepared = Path(json.loads(link.read_text(encoding="utf-8"))["prepared"])
+        if (prepared / META).exists():
+            return PreparedData.open(prepared)
+    if config.data.hash_ids == NOT_WRITTEN:
+        raise UserError(
+            f"the salt of --hash-ids is not kept in {CONFIG}. Give --hash-ids with the same salt "
+            "in a new run: --config FILE --hash-ids SALT"
+        )
+    data = load(config.data, say)
+    write_text(link, json.dumps({"prepared": str(data.folder.resolve())}))
+    return data
 
 
 def must_be_run(folder: Path) -> Path:
@@ -97,4 +133,4 @@ def read_epochs(folder: Path) -> list[dict[str, Any]]:
 def write_epochs(folder: Path, epochs: list[dict[str, Any]]) -> None:
     """All finished epochs, one JSON object per line."""
     lines = "".join(json.dumps(epoch) + "\n" for epoch in epochs)
-    (folder / EPOCHS).write_text(lines, encoding="utf-8")
+    write_text(folder / EPOCHS, lines)

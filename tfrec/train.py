@@ -15,10 +15,12 @@ from tfrec.run import (
     CONFIG,
     TENSORBOARD,
     RunConfig,
+    load_data,
     locked,
     must_be_run,
     new_run_folder,
     start,
+    without_secrets,
     write_epochs,
 )
 
@@ -121,12 +123,11 @@ def train(config: RunConfig, folder: Path, resume: bool = False) -> Results:
 
 
 def _train(config: RunConfig, folder: Path) -> Results:
-    from tfrec.data.ingest import load
     from tfrec.data.sequences import count_items
     from tfrec.data.splits import SPLIT_FILE, load_split, make_split
 
     say(f"run folder {folder}")
-    data = load(config.data, say)
+    data = load_data(folder, config)
     seed = config.training.seed
     if (folder / SPLIT_FILE).exists():
         split = load_split(folder, data)
@@ -204,7 +205,7 @@ def publish(results: Results, config: RunConfig, folder: Path) -> None:
     from tfrec.evaluation.report import write_report
     from tfrec.evaluation.table import console_table
 
-    results.environment["config"] = to_yaml(config)
+    results.environment["config"] = to_yaml(without_secrets(config))
     write_report(results, folder)
     say()
     say(console_table(results))

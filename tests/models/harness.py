@@ -81,9 +81,7 @@ def _gradients(model: keras.Model, batch: Batch, real: NDArray[np.bool_]) -> Non
         assert np.abs(tf.convert_to_tensor(gradient)).max() > 0, f"{variable.path} gets zeros"
 
 
-def _config(
-    model: keras.Model, batch: Batch, states: NDArray[np.float32], folder: Path
-) -> None:
+def _config(model: keras.Model, batch: Batch, states: NDArray[np.float32], folder: Path) -> None:
     config = json.loads(json.dumps(model.get_config()))
     twin = type(model).from_config(config)
     twin.build()
@@ -122,6 +120,4 @@ np.savez({str(folder / "answer.npz")!r}, **{{name: value for name, value in answ
     assert done.returncode == 0, done.stderr
     with np.load(folder / "answer.npz") as answer:
         np.testing.assert_allclose(answer["states"], states, atol=2e-5)
-        np.testing.assert_allclose(
-            answer["items"], np.asarray(model.item_matrix()), atol=1e-6
-        )
+        np.testing.assert_allclose(answer["items"], np.asarray(model.item_matrix()), atol=1e-6)

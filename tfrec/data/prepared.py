@@ -122,7 +122,11 @@ class PreparedData:
 
     @classmethod
     def open(cls, folder: Path | str) -> PreparedData:
-        """Opens a prepared folder. Raises UserError when it is missing, damaged or of another version."""
+        """Opens a prepared folder.
+
+        Raises:
+            UserError: it is missing, damaged or of another version.
+        """
         folder = Path(folder)
         meta = Meta.load(folder)
         columns = Columns(

@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from tfrec.atomic import write_text
 from tfrec.config import option
 from tfrec.data.cases import Cases
 from tfrec.data.prepared import PreparedData
@@ -129,7 +130,8 @@ class Split:
             "hash": self.hash,
             "counts": self.counts,
         }
-        (folder / SPLIT_FILE).write_text(json.dumps(about, indent=1), encoding="utf-8")
+        # Last and whole: where it stands, the split is complete.
+        write_text(folder / SPLIT_FILE, json.dumps(about, indent=1))
 
     def _cases(self, subset: Subset, seen_removed: bool) -> tuple[Cases, dict[str, int]]:
         key = (subset, seen_removed)
