@@ -9,18 +9,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfrec.atomic import write_text
 from tfrec.config import to_yaml
 from tfrec.console import say
-from tfrec.data.options import DataConfig
-from tfrec.data.prepared import META, PreparedData
-from tfrec.data.splits import SplitConfig
+from tfrec.data.options import DataConfig, SplitConfig
 from tfrec.errors import UserError
 from tfrec.evaluation.options import EvaluationConfig
 from tfrec.models.options import ModelConfig
 from tfrec.training.options import TrainingConfig
+
+if TYPE_CHECKING:
+    from tfrec.data.prepared import PreparedData
 
 CONFIG = "config.yaml"
 DATA = "data.json"
@@ -81,6 +82,7 @@ def load_data(folder: Path, config: RunConfig) -> PreparedData:
             it was not written down.
     """
     from tfrec.data.ingest import load
+    from tfrec.data.prepared import META, PreparedData
 
     link = folder / DATA
     if link.exists():

@@ -72,3 +72,20 @@ class DataConfig:
         if self.cache:
             return Path(self.cache).expanduser()
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tfrec"
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    """The split."""
+
+    split: Literal["leave-one-out", "global-time", "per-user-time", "cold-items", "intervened"] = (
+        option("leave-one-out", "which events are held out for validation and test")
+    )
+    split_validation: float = option(
+        0.1,
+        "share of events (cold-items: of items) for validation; leave-one-out has no use for it",
+    )
+    split_test: float = option(0.1, "the same for test")
+    min_history: int = option(
+        1, "evaluate only on histories with at least this many events; 0 keeps users without any"
+    )

@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 
 from tfrec.atomic import write_text
-from tfrec.config import option
 from tfrec.data.cases import Cases
+from tfrec.data.options import SplitConfig
 from tfrec.data.prepared import PreparedData
 from tfrec.data.sequences import Sequences
 from tfrec.data.split_cases import build_cases, train_sequences
@@ -31,23 +31,6 @@ _LABEL_NAMES = {
     TEST: "test events",
     LEFT_OUT: "events left out",
 }
-
-
-@dataclass(frozen=True)
-class SplitConfig:
-    """The split."""
-
-    split: Literal["leave-one-out", "global-time", "per-user-time", "cold-items", "intervened"] = (
-        option("leave-one-out", "which events are held out for validation and test")
-    )
-    split_validation: float = option(
-        0.1,
-        "share of events (cold-items: of items) for validation; leave-one-out has no use for it",
-    )
-    split_test: float = option(0.1, "the same for test")
-    min_history: int = option(
-        1, "evaluate only on histories with at least this many events; 0 keeps users without any"
-    )
 
 
 @dataclass(frozen=True, eq=False)
