@@ -52,7 +52,7 @@ class DecayedEASE:
     GRID: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "half_life": (0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0),
         "order_share": (0.0, 0.3, 0.7, 0.9, 1.0),
-        "regularization": (10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0),
+        "regularization": (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0),
     }
 
     regularization: float = 300.0
@@ -95,8 +95,8 @@ class DecayedEASE:
         return (1 / (1 + np.arange(self.window) / self.half_life)).astype(np.float32)
 
     def needed_bytes(self, train: Sequences, num_items: int) -> int:
-        # Kept: XᵀX, ZᵀZ, ZᵀY, the best weights. At work: inputs, targets, their product, one more.
-        return 8 * 4 * num_items**2 + 2 * 8 * train.num_events
+        # Kept: XᵀX, ZᵀZ, ZᵀY, the best weights. At work: inputs, targets, their product.
+        return 7 * 4 * num_items**2 + 2 * 8 * train.num_events
 
 
 def order_counts(

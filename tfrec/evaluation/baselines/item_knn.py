@@ -38,7 +38,7 @@ class ItemKNN:
 
     name: ClassVar[str] = "ItemKNN"
     GRID: ClassVar[Mapping[str, tuple[Any, ...]]] = {
-        "neighbours": (10, 20, 50, 100, 200, 500),
+        "neighbours": (5, 10, 20, 50, 100, 200, 500),
         "shrinkage": (0.0, 3.0, 10.0, 30.0, 100.0, 300.0),
         "user_damping": (0.0, 0.5, 1.0),
     }

@@ -21,6 +21,8 @@ from tfrec.evaluation.baselines.memory import available_bytes, shortage
 from tfrec.evaluation.baselines.popularity import Popularity, RecencyPopularity
 from tfrec.evaluation.baselines.tuning import METRIC, Trial, tune
 
+_LONG_TRIAL_SECONDS = 20.0
+
 
 def all_baselines(seed: int = 0) -> dict[str, Baseline]:
     """Every baseline by the name that a user types, from the simplest on, at its defaults."""
@@ -105,6 +107,14 @@ def _fit(
     tune_seconds: float,
     log: Callable[[str], None],
 ) -> FittedBaseline:
+
+    def sign_of_life(trial: Trial) -> None:
+        if trial.seconds > _LONG_TRIAL_SECONDS:
+            log(
+                f"{baseline.name}: {_listed(trial.settings)}: validation {METRIC} "
+                f"{trial.ndcg:.4f} after {trial.seconds:.0f} s"
+            )
+
     start = time.monotonic()
     why = shortage(baseline.needed_bytes(train, num_items), num_items, available_bytes())
     if why is None:
@@ -117,6 +127,7 @@ def _fit(
                 budget_seconds=tune_seconds,
                 seed=seed,
                 remove_seen=remove_seen,
+                progress=sign_of_life,
             )
         except MemoryError:
             why = f"ran out of memory with {num_items:,} items"
@@ -134,6 +145,10 @@ def _fit(
         line += f", best of {len(tuned.trials)} settings, validation {METRIC} {best:.4f}"
         line += "" if tuned.finished else " (search stopped by its time budget)"
     if settings:
-        line += ": " + ", ".join(f"{name}={value}" for name, value in settings.items())
+        line += f": {_listed(settings)}"
     log(line)
     return FittedBaseline(baseline.name, tuned.baseline, settings, seconds, tuned.trials)
+
+
+def _listed(settings: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in settings.items())

@@ -104,9 +104,12 @@ def tune(
                 if max(trial.seconds for trial in trials) > deadline - time.monotonic():
                     return Tuned(best[0], trials, finished=False)
                 candidate = attempt(neighbour)
-                if candidate[1] <= best[1]:
+                is_better = candidate[1] > best[1]
+                if is_better:
+                    best = candidate
+                del candidate  # a loser must not take memory while the next one is fitted
+                if not is_better:
                     break
-                best = candidate
             if best is not before:
                 break  # larger was better, and smaller is where we came from
     return Tuned(best[0], trials, finished=True)
