@@ -44,7 +44,7 @@ exit codes: 0 done, 2 something to correct in options or data, 130 Ctrl-C, 143 S
 """
 
 # What may change when a run goes on: how long, not what.
-_RESUMABLE = ("training.epochs", "training.patience", "training.checkpoint_minutes")
+_RESUMABLE = ("training.patience", "training.checkpoint_minutes")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -156,7 +156,9 @@ def _train(config: RunConfig, folder: Path) -> Results:
     )
     with strategy.scope():
         model = build_model(config.model, data)
-        optimizer = setup.make_optimizer(config.training, model.trainable_variables)
+        optimizer = setup.make_optimizer(
+            config.training, model.trainable_variables, batches.steps_per_epoch
+        )
     name = DISPLAY_NAMES[config.model.model]
     settings = setup.settings(config.model, config.training, data.num_items)
     weights = sum(int(tf.size(variable)) for variable in model.trainable_variables)

@@ -41,7 +41,7 @@ def reference(model: SASRec, history: list[int]) -> Array:
     table = np.asarray(model.item_embedding.embeddings, np.float64)
     places = np.asarray(model.position_embedding.embeddings, np.float64)
     n = len(history)
-    x = table[history] * np.sqrt(model.dim) + places[np.arange(n)[::-1]]
+    x = norm(table[history] + places[np.arange(n)[::-1]], model.input_norm)
     for block in model.blocks:
         attention = block.attention
         projected = dense(norm(x, block.attention_norm), attention.project)

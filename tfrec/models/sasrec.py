@@ -14,8 +14,9 @@ from tfrec.models.transformer import TransformerBlock
 class SASRec(keras.Model):
     """Self-attentive sequential recommendation with a tied output.
 
-    Kang & McAuley, ICDM 2018, arXiv 1808.09781; pre-norm blocks, and trained with full
-    cross-entropy as in Klenitskiy & Vasilev, RecSys 2023, arXiv 2309.07602, unless told otherwise.
+    Kang & McAuley, ICDM 2018, arXiv 1808.09781; with pre-norm blocks, normalised input embeddings
+    instead of their scaling by √dim, and trained with full cross-entropy as in Klenitskiy &
+    Vasilev, RecSys 2023, arXiv 2309.07602, unless told otherwise.
 
         logits[b, t, i] = <state[b, t], item_matrix[i]>
 
@@ -62,6 +63,9 @@ class SASRec(keras.Model):
         self.position_embedding = keras.layers.Embedding(
             max_length, dim, embeddings_initializer=keras.initializers.TruncatedNormal(stddev=0.02)
         )
+        # Without it the stream of a fresh model is a fiftieth of what a block adds to it, and the
+        # identity of the newest item, the best single hint, takes epochs to come through.
+        self.input_norm = keras.layers.LayerNormalization(epsilon=1e-6)
         self.dropout = keras.layers.Dropout(dropout)
         self.blocks = [
             TransformerBlock(dim, heads, hidden=dim, dropout=dropout, name=f"block_{n}")
@@ -81,18 +85,17 @@ class SASRec(keras.Model):
         self.item_embedding.build()
         self.position_embedding.build()
         states_shape = (None, None, self.dim)
-        for block in self.blocks:
-            block.build(states_shape)
-        self.norm.build(states_shape)
+        for layer in (self.input_norm, *self.blocks, self.norm):
+            layer.build(states_shape)
         self.built = True
 
     def call(self, batch: dict[str, Any], training: bool = False) -> Any:
         items, segments = batch["items"], batch["segments"]
         real = ops.expand_dims(ops.cast(items >= 0, self.compute_dtype), -1)
 
-        embedded = self.item_embedding(ops.maximum(items, 0)) * self.dim**0.5 * real
+        embedded = self.item_embedding(ops.maximum(items, 0)) * real
         embedded = embedded + self.position_embedding(batch["positions"])
-        states = self.dropout(embedded, training=training)  # [batch, length, dim]
+        states = self.dropout(self.input_norm(embedded), training=training)  # [batch, length, dim]
 
         # True: the query may read the key, because both belong to one history and the key is
         # not newer.

@@ -136,15 +136,19 @@ def make_loss_and_batches(
     return loss, batches
 
 
-def make_optimizer(config: TrainingConfig, variables: list[Any]) -> Any:
-    """Adam (Kingma & Ba 2015) with a linear warm-up, built for the variables."""
+def make_optimizer(config: TrainingConfig, variables: list[Any], steps_per_epoch: int) -> Any:
+    """Adam (Kingma & Ba 2015, arXiv 1412.6980) whose rate rises linearly, then falls linearly to 0.
+
+    β2 = .98 as in SASRec §IV-D. ε is below Keras's default, since the gradient of a rare item's
+    vector is itself that small.
+    """
     import keras
 
-    rate: Any = config.learning_rate
-    if config.warmup_steps:
-        rate = keras.optimizers.schedules.PolynomialDecay(
-            config.learning_rate / config.warmup_steps, config.warmup_steps, config.learning_rate
-        )
-    optimizer = keras.optimizers.Adam(rate)
+    from tfrec.training.schedule import WarmUpAndDecay
+
+    rate = WarmUpAndDecay(
+        config.learning_rate, config.warmup_steps, config.epochs * steps_per_epoch
+    )
+    optimizer = keras.optimizers.Adam(rate, beta_2=0.98, epsilon=1e-8)
     optimizer.build(variables)
     return optimizer
