@@ -42,7 +42,7 @@ def test_solves_the_constrained_least_squares(solution, regularization):
 
 
 def test_inverse_in_blocks(monkeypatch):
-    monkeypatch.setattr("tfrec.evaluation.baselines.ease._BLOCK", 3)
+    monkeypatch.setattr("tfrec.evaluation.baselines.ease._BLOCKS", (5, 2))
     monkeypatch.setattr("tfrec.evaluation.baselines.ease._ROWS", 4)
     factor = np.random.default_rng(0).normal(size=(10, 10))
     matrix = (factor @ factor.T + 10 * np.eye(10)).astype(np.float32)

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from tfrec.data.cases import Cases
 from tfrec.data.sequences import Float32, Sequences
 from tfrec.evaluation.baselines.baseline import Memo
 from tfrec.evaluation.baselines.interactions import binary_matrix, gram
 
-_BLOCK = 256  # rows eliminated together
+# Rows eliminated together; the last size is small enough for LAPACK to use one thread.
+_BLOCKS = (256, 32)
 _ROWS = 1024  # rows updated together
 
 
@@ -67,10 +69,20 @@ def invert(matrix: Float32) -> None:
     Raises:
         numpy.linalg.LinAlgError: the matrix is not positive definite in its precision.
     """
-    for start in range(0, len(matrix), _BLOCK):
-        block = slice(start, min(start + _BLOCK, len(matrix)))
-        pivot = _invert_block(matrix[block, block])
-        rows = pivot @ matrix[block]  # [block, num_items]
+    _eliminate(matrix, _BLOCKS)
+
+
+def _eliminate(matrix: npt.NDArray[np.floating], sizes: tuple[int, ...]) -> None:
+    """`invert` in blocks of sizes[0], which are themselves inverted in blocks of sizes[1], …"""
+    size, smaller = sizes[0], sizes[1:]
+    for start in range(0, len(matrix), size):
+        block = slice(start, min(start + size, len(matrix)))
+        pivot = matrix[block, block].astype(np.float64)
+        if smaller:
+            _eliminate(pivot, smaller)
+        else:
+            pivot = _invert_small(pivot)
+        rows = pivot.astype(matrix.dtype) @ matrix[block]  # [block, num_items]
         rows[:, block] = pivot
         columns = matrix[:, block].copy()  # [num_items, block]
         columns[block] = 0.0
@@ -80,13 +92,13 @@ def invert(matrix: Float32) -> None:
         matrix[block] = rows
 
 
-def _invert_block(block: Float32) -> Float32:
+def _invert_small(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     try:
-        factor = np.linalg.cholesky(block.astype(np.float64))
+        half = np.linalg.inv(np.linalg.cholesky(matrix))
     except np.linalg.LinAlgError:
         raise np.linalg.LinAlgError(
             "the item matrix is not positive definite in single precision; "
             "a larger regularization makes it so"
         ) from None
-    half = np.linalg.inv(factor)
-    return (half.T @ half).astype(np.float32)
+    inverse: npt.NDArray[np.float64] = half.T @ half
+    return inverse
