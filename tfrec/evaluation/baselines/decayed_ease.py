@@ -28,8 +28,8 @@ class DecayedEASE:
     row for every training event with a predecessor: Y the event's item (one-hot), Z the events
     before it, weighed by age exactly as `score` weighs them: what comes after what. The event
     with a newer ones after it has age a and weight 1 / (1 + a / h): the newest weighs 1, the
-    event of age h a half, and the tail is longer than that of 2^(−a / h), which ranked worse on
-    every log tried. Only the newest `window` events count. The minimum is
+    event of age h a half, and the tail is longer than that of 2^(−a / h), which ranked better on
+    no log tried. Only the newest `window` events count. The minimum is
 
         P = ((1 − o) XᵀX + o ZᵀZ + λ I)⁻¹,  T = (1 − o) XᵀX + o ZᵀY,
         B = P T − P · diag(diag(P T) / diag(P)).
