@@ -38,7 +38,7 @@ def arguments(log: Path, out: Path | None, **changes: str) -> list[str]:
     options |= {name.replace("_", "-"): value for name, value in changes.items()}
     if out is not None:
         options["out"] = str(out)
-    return [part for name, value in options.items() for part in (f"--{name}", value)]
+    return [part for name, value in options.items() for part in (f"--{name}", value) if part]
 
 
 def train(*argv: str, **options: Any) -> subprocess.CompletedProcess[str]:

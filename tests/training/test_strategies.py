@@ -1,0 +1,64 @@
+"""Two replicas train the model that one trains; XLA and bfloat16 only change the arithmetic."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.training.worlds import arguments, results, train, weights, write_log
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_log(tmp_path_factory.mktemp("log") / "log.csv")
+
+
+def run(log: Path, name: str, **changes: str) -> Path:
+    folder = log.parent / name
+    options = {"dropout": "0", "epochs": "2", "baselines": "none"} | changes
+    done = train(*arguments(log, folder, **options))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return folder
+
+
+@pytest.fixture(scope="module")
+def alone(log: Path) -> Path:
+    return run(log, "alone")
+
+
+def assert_close(a: Path, b: Path, atol: float) -> None:
+    left, right = weights(a), weights(b)
+    assert left.keys() == right.keys()
+    for key in left:
+        np.testing.assert_allclose(left[key], right[key], atol=atol, err_msg=key)
+
+
+@pytest.mark.parametrize("loss", ["full", "sampled", "gbce"])
+def test_two_replicas_train_the_model_that_one_trains(log: Path, alone: Path, loss: str) -> None:
+    options = {"loss": loss, "negatives": "5"}
+    one = alone if loss == "full" else run(log, f"one-{loss}", **options)
+    two = run(log, f"two-{loss}", strategy="mirrored", replicas="2", **options)
+    assert_close(one, two, atol=2e-4)
+
+
+def test_without_xla_the_weights_are_the_same_but_for_rounding(log: Path, alone: Path) -> None:
+    assert_close(alone, run(log, "plain", no_xla=""), atol=2e-4)
+
+
+def test_mixed_precision_learns_too(log: Path) -> None:
+    folder = run(log, "half", mixed_precision="", epochs="8")
+    scores = [epoch["validation ndcg@10"] for epoch in results(folder)["epochs"]]
+    assert max(scores) > 2 * scores[0]
+    assert {array.dtype.name for array in weights(folder).values()} <= {
+        "float32",
+        "int32",
+        "uint32",
+        "int64",
+    }
+
+
+def test_mirrored_without_a_gpu_says_what_to_do(log: Path) -> None:
+    done = train(*arguments(log, log.parent / "none", strategy="mirrored"))
+    assert done.returncode == 2
+    assert "--replicas 2" in done.stderr
