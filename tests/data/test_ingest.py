@@ -179,6 +179,16 @@ def test_a_catalogue_decides_order_texts_and_categories(tmp_path):
     assert "log.csv,5,sku,8,item is not in the catalogue" in rejected
 
 
+def test_rows_that_a_catalogue_repeats_are_counted(tmp_path):
+    (tmp_path / "items.csv").write_text("item_id,title\n7,Seven\n9,Nine\n7,Seven\n")
+    lines = []
+    text = "user_id,item_id,timestamp\na,7,1000\na,9,1001\n"
+    items = str(tmp_path / "items.csv")
+    data = ingest(tmp_path, text, log=lines.append, items=items, text=["title"])
+    assert data.items["title"].to_pylist() == ["Seven", "Nine"]
+    assert "1 rows of the catalogue repeat an earlier one and count once" in lines
+
+
 def test_bad_rows_are_set_aside_with_reasons(tmp_path):
     text = (
         "user_id,item_id,timestamp,strength,action\n"

@@ -156,6 +156,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m tfrec.data",
         description="Raw logs into prepared folders, a look at what is in them, and a synthetic "
         "world to try things on.",
+        epilog="examples: python -m tfrec.data COMMAND --help",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 

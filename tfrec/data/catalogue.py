@@ -38,6 +38,11 @@ class SideTable:
     read: int
     bad: int
 
+    @property
+    def repeated(self) -> int:
+        """Rows that say again, word for word, what an earlier row said."""
+        return self.read - self.bad - len(self.ids)
+
 
 def read_items(layout: LogLayout, rejected: Rejected) -> SideTable:
     """item_id, the text columns as text and `categories` as lists, as far as the layout has them.

@@ -72,6 +72,11 @@ def prepare(layout: LogLayout, config: DataConfig, out: Path, log: Log = print) 
             if layout.users:
                 profiles = read_users(layout, rejected)
                 _check_share("users", profiles.read, profiles.bad, config, rejected, out)
+            for name, side in (("catalogue", catalogue), ("users' table", profiles)):
+                if side and side.repeated:
+                    log(
+                        f"{side.repeated:,} rows of the {name} repeat an earlier one and count once"
+                    )
             ids = catalogue.ids if catalogue else None
             first = FirstPass(layout, config, ids, folder / "runs.bin")
             log(f"timestamps: {_said(first.unit)}")

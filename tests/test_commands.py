@@ -1,0 +1,56 @@
+"""Commands start fast, explain themselves and stay quiet."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+COMMANDS = [
+    ("tfrec.train",),
+    ("tfrec.evaluate",),
+    ("tfrec.data",),
+    ("tfrec.data", "prepare"),
+    ("tfrec.data", "inspect"),
+    ("tfrec.data", "simulate"),
+]
+HEAVY = {"numpy", "pandas", "pyarrow", "scipy", "matplotlib", "tensorflow", "keras", "yaml"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_is_fast_and_says_how(command: tuple[str, ...]) -> None:
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-m", *command, "--help"], capture_output=True, text=True, check=False
+        )
+        times.append(time.perf_counter() - started)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert "example" in done.stdout
+    # The best of three: on a busy machine the others measure the neighbours.
+    assert min(times) < 0.5
+
+
+@pytest.mark.parametrize(
+    "module", ["tfrec", "tfrec.train", "tfrec.evaluate", "tfrec.data.__main__"]
+)
+def test_importing_loads_nothing_heavy(module: str) -> None:
+    script = f"import sys, {module}; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert not HEAVY & set(loaded.stdout.split())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_unknown_option_is_a_usage_error(command: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *command, "--no-such-option"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,119 @@
+"""Every command of the README runs, in its order, as a stranger would type it.
+
+Two changes only: the named sets are read from small folders of the same form, because tests never
+download logs; and `make test` is not run, because it is what runs this.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.data.test_named import write_1m, write_100k
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^\$ (.+)$", README, re.MULTILINE)
+
+
+def write_clicks(folder: Path) -> None:
+    """clicks.csv and items.csv: forty shoppers who walk along the shelves."""
+    rng = np.random.default_rng(0)
+    lines = ["uid,sku,ts"]
+    for user in range(40):
+        walk = (rng.integers(25) + np.arange(rng.integers(6, 14))) % 25
+        lines += [f"u{user},s{item},{1_700_000_000 + 90 * n}" for n, item in enumerate(walk)]
+    (folder / "clicks.csv").write_text("\n".join(lines) + "\n")
+    rows = [f"s{n},thing number {n},shelf {n % 4}" for n in range(25)]
+    (folder / "items.csv").write_text("\n".join(["item_id,title,category", *rows]) + "\n")
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project, with this environment as its .venv, and a user's files in it."""
+    folder = tmp_path_factory.mktemp("stranger") / "tfrec"
+    skipped = shutil.ignore_patterns(
+        ".git", ".venv", "runs", "build", "*.egg-info", "__pycache__", ".*_cache", ".hypothesis"
+    )
+    shutil.copytree(ROOT, folder, ignore=skipped)
+    (folder / ".venv").mkdir()
+    for part in Path(sys.prefix).iterdir():
+        if part.name != ".installed":
+            (folder / ".venv" / part.name).symlink_to(part)
+    (folder / ".venv" / ".installed").touch()
+    write_clicks(folder)
+    for name, write in (("movielens-1m", write_1m), ("movielens-100k", write_100k)):
+        (folder / name).mkdir()
+        write(folder / name)
+    return folder
+
+
+def run(command: str, folder: Path, **changes: str) -> str:
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "XDG_CACHE_HOME": str(folder / "cache"),
+    }
+    done = subprocess.run(
+        command,
+        shell=True,
+        cwd=folder,
+        env=environment | changes,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"$ {command}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    return done.stdout
+
+
+def test_the_first_command_prints_what_the_readme_shows(checkout: Path) -> None:
+    assert COMMANDS[0] == "make train"
+    printed = run("make train", checkout)
+    shown = README.partition("$ make train\n")[2].partition("```")[0]
+    # Speeds and the last digits depend on the machine; the log, the split and the models do not.
+    for pattern in (
+        r"full ranking over .*",
+        r"\d[\d,]* events, .*",
+        r"^[> ] \S[A-Za-z, -]+(?= +0)",
+    ):
+        ours = re.findall(pattern, printed, re.MULTILINE)
+        assert ours
+        assert sorted(ours) == sorted(re.findall(pattern, shown, re.MULTILINE))
+
+
+def test_every_other_command_runs(checkout: Path) -> None:
+    others = [c for c in COMMANDS[1:] if c not in ("make test", "pip install .")]
+    assert len(others) > 8
+    for command in others:
+        for name in ("movielens-1m", "movielens-100k"):
+            command = re.sub(rf"--data {name}\b", f"--data {name}:{checkout / name}", command)
+        run(command, checkout)
+    assert "runs/shop" in README
+    for name in ("shop", "towers", "prepared"):
+        assert (checkout / "runs" / name / "report.html").stat().st_size > 10_000
+    kept = "config.yaml" + README.partition("```\nconfig.yaml")[2].partition("```")[0]
+    for name in re.findall(r"^(\S+) {2,}\S", kept, re.MULTILINE):
+        assert (checkout / "runs" / "shop" / name).exists(), name
+
+
+def test_pip_install_works_in_an_empty_environment(checkout: Path, tmp_path: Path) -> None:
+    assert "pip install ." in COMMANDS
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "env"], check=True)
+    bin_folder = tmp_path / "env" / "bin"
+    run(f"{bin_folder}/pip install --quiet .", checkout)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copy(checkout / "clicks.csv", elsewhere)
+    printed = run(
+        f"{bin_folder}/python -m tfrec.train --data clicks.csv --epochs 1 "
+        "--columns user=uid,item=sku,timestamp=ts --baselines popularity",
+        elsewhere,
+    )
+    assert "report: " in printed
+    found = run(f"{bin_folder}/python -c 'import tfrec; print(tfrec.__file__)'", elsewhere)
+    assert str(tmp_path / "env") in found
