@@ -102,7 +102,7 @@ def test_two_tower_trains_on_a_log_with_texts(log: Path) -> None:
         ({"baselines": "svd"}, "--baselines 'svd' is not known"),
         ({"dim": "9", "heads": "2"}, "--heads 2 does not divide --dim 9"),
         ({"epochs": "0"}, "--epochs must be at least 1"),
-        ({"k-core": "1000"}, "k-core"),
+        ({"k-core": "1000"}, "1000-core"),
         ({"learning-rate": "1e30", "warmup-steps": "0"}, "diverged"),
         ({"config": "missing.yaml"}, "missing.yaml"),
     ],
@@ -115,6 +115,7 @@ def test_a_mistake_is_one_clear_line(
     assert message in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
     assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "run").exists()  # so that the corrected command can be given again
 
 
 def test_a_run_is_never_overwritten(log: Path, run: Path) -> None:

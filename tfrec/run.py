@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import json
+import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -72,6 +74,18 @@ def without_secrets(config: RunConfig) -> RunConfig:
     if config.data.hash_ids is None:
         return config
     return replace(config, data=replace(config.data, hash_ids=NOT_WRITTEN))
+
+
+def command_line() -> str:
+    """The command of this process as it may be written down, see `without_secrets`."""
+    argv, shown = sys.orig_argv[1:], ["python"]
+    for before, word in zip(["", *argv], argv, strict=False):
+        if before == "--hash-ids":
+            word = NOT_WRITTEN
+        elif word.startswith("--hash-ids="):
+            word = f"--hash-ids={NOT_WRITTEN}"
+        shown.append(word)
+    return shlex.join(shown)
 
 
 def load_data(folder: Path, config: RunConfig) -> PreparedData:

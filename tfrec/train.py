@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from tfrec.errors import Interrupted, UserError, command
 from tfrec.run import (
     CHECKPOINTS,
     CONFIG,
+    EPOCHS,
     TENSORBOARD,
     RunConfig,
     load_data,
@@ -112,14 +114,19 @@ def train(config: RunConfig, folder: Path, resume: bool = False) -> Results:
 
     check_training(config.training)
     check_evaluation(config.evaluation)
+    new = not folder.exists()
     if not resume:
         start(folder, config)
-    with locked(folder):
-        try:
+    try:
+        with locked(folder):
             return _train(config, folder)
-        except Interrupted as stop:
-            again = f"{stop}. Go on with python -m tfrec.train --resume {folder}"
-            raise Interrupted(again, stop.signal_number) from None
+    except Interrupted as stop:
+        again = f"{stop}. Go on with python -m tfrec.train --resume {folder}"
+        raise Interrupted(again, stop.signal_number) from None
+    except UserError:
+        if new and not (folder / EPOCHS).exists():
+            shutil.rmtree(folder)  # nothing was learned: the corrected command may use its name
+        raise
 
 
 def _train(config: RunConfig, folder: Path) -> Results:

@@ -49,7 +49,7 @@ def test_without_xla_the_weights_are_the_same_but_for_rounding(log: Path, alone:
 def test_mixed_precision_learns_too(log: Path) -> None:
     folder = run(log, "half", mixed_precision="", epochs="8")
     scores = [epoch["validation ndcg@10"] for epoch in results(folder)["epochs"]]
-    assert max(scores) > 2 * scores[0]
+    assert max(scores) > 0.8  # a random order would give about .1
     assert {array.dtype.name for array in weights(folder).values()} <= {
         "float32",
         "int32",

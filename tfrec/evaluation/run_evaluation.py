@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import platform
 import re
-import shlex
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -202,7 +200,6 @@ def environment(seed: int, evaluation_seconds: float) -> dict[str, Any]:
         "devices": ", ".join(device.name for device in tf.config.list_logical_devices()),
         "seed": seed,
         "evaluation_seconds": round(evaluation_seconds, 1),
-        "command": "python " + shlex.join(sys.orig_argv[1:]),
     }
 
 
