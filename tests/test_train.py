@@ -136,6 +136,11 @@ def test_the_salt_of_hashed_users_is_never_written(log: Path) -> None:
     kept += [path for path in prepared.rglob("*") if path.is_file()]
     assert not [path for path in kept if salt.encode() in path.read_bytes()]
     assert not [path for path in prepared.rglob("*") if b"u17" in path.read_bytes()]
+    done = train(*arguments(log, log.parent / "joined", epochs="1"), f"--hash-ids={salt}")
+    assert done.returncode == 0, done.stderr
+    kept = [path for path in (log.parent / "joined").rglob("*") if path.is_file()]
+    assert not [path for path in kept if salt.encode() in path.read_bytes()]
+    assert "python -m tfrec.train" in results(log.parent / "joined")["environment"]["command"]
     # The run goes on from the prepared log, but the config alone cannot make it again.
     assert train("--resume", str(folder)).returncode == 0
     done = train("--config", str(folder / "config.yaml"), "--out", str(log.parent / "other"))

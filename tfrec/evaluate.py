@@ -32,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
         description="Ranks the whole catalogue with the best weights of a run.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     made.add_argument("run", metavar="RUN", type=Path, help="run folder of python -m tfrec.train")
     made.add_argument(

@@ -17,6 +17,7 @@ from tfrec.run import (
     EPOCHS,
     TENSORBOARD,
     RunConfig,
+    command_line,
     load_data,
     locked,
     must_be_run,
@@ -57,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
         "catalogue with it and with tuned baselines.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     made.add_argument(
         "--config", metavar="FILE", help="options from a YAML file; flags win over it"
@@ -214,6 +216,7 @@ def publish(results: Results, config: RunConfig, folder: Path) -> None:
     from tfrec.evaluation.report import write_report
     from tfrec.evaluation.table import console_table
 
+    results.environment["command"] = command_line()
     results.environment["config"] = to_yaml(without_secrets(config))
     write_report(results, folder)
     say()
