@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,6 +126,9 @@ def train(config: RunConfig, folder: Path, resume: bool = False) -> Results:
     except Interrupted as stop:
         again = f"{stop}. Go on with python -m tfrec.train --resume {folder}"
         raise Interrupted(again, stop.signal_number) from None
+    except KeyboardInterrupt:  # outside the training loop, which saves and says so itself
+        again = f"interrupted. Go on with python -m tfrec.train --resume {folder}"
+        raise Interrupted(again, signal.SIGINT) from None
     except UserError:
         if new and not (folder / EPOCHS).exists():
             shutil.rmtree(folder)  # nothing was learned: the corrected command may use its name

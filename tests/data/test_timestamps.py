@@ -1,6 +1,6 @@
 """Times in every form come back as the milliseconds that went in; units are never mixed up."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
 import pyarrow
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tfrec.data.timestamps import detect, parse, parse_one, reason
 from tfrec.errors import UserError
 
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SECONDS = st.integers(0, 4_102_444_799)
 MILLISECONDS = st.integers(100_000_000_000, 4_102_444_799_999)
 

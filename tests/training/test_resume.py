@@ -123,3 +123,27 @@ def test_two_processes_cannot_share_a_run(log: Path, uninterrupted: Path) -> Non
     assert done.returncode == 2
     assert "another process is training in" in done.stderr
     assert os.path.exists(uninterrupted / "results.json")
+
+
+def test_ctrl_c_among_the_baselines_keeps_the_training(log: Path) -> None:
+    run = log.parent / "baselines"
+    argv = arguments(log, run, baselines="all")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tfrec.train", *argv],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("SASRec: 60 cases ranked"):
+            process.send_signal(signal.SIGINT)
+            break
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert errors.strip() == f"interrupted. Go on with python -m tfrec.train --resume {run}"
+    before = weights(run)
+    done = train("--resume", str(run))
+    assert done.returncode == 0, done.stderr
+    assert same(weights(run), before)
+    assert len(results(run)["models"]) == 7

@@ -7,7 +7,7 @@ log of milliseconds) is a bad row, so that a log that mixes units cannot pass.
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -138,7 +138,7 @@ def show(milliseconds: int) -> str:
         >>> show(946684800000)
         '2000-01-01 00:00:00'
     """
-    return datetime.fromtimestamp(milliseconds / 1000, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _plausible(times: Int64, known: Bool, earliest: int) -> tuple[Int64, Bool]:
