@@ -18,7 +18,7 @@ EXAMPLES = """\
 examples:
   python -m tfrec.evaluate runs/a                       the test cases, model and baselines
   python -m tfrec.evaluate runs/a --ks 1,10,100 --baselines none
-  python -m tfrec.evaluate runs/a --subset validation --out /tmp/validation
+  python -m tfrec.evaluate runs/a --subset validation --out validation
   python -m tfrec.evaluate runs/a --compare runs/b      paired, case by case, with p-values
 
 Results go to results.json, results.md and report.html in --out (default: the run folder itself
