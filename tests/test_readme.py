@@ -14,11 +14,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.data.test_named import write_1m, write_100k
-
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^\$ (.+)$", README, re.MULTILINE)
+
+
+def write_movielens(folder: Path) -> None:
+    """Both old layouts of MovieLens in one folder: thirty users who watch twenty films in order."""
+    stars = [(u, (u + n) % 20 + 1, n % 5 + 1, 60 * n) for u in range(1, 31) for n in range(12)]
+    for name, separator in (("ratings.dat", "::"), ("u.data", "\t")):
+        rows = [separator.join(map(str, row)) for row in stars]
+        (folder / name).write_text("\n".join(rows) + "\n")
+    films = [f"{n}::Film {n} (1999)::Drama|Comedy\n" for n in range(1, 21)]
+    (folder / "movies.dat").write_text("".join(films))
+    flags = "|".join("1" if n in (5, 8) else "0" for n in range(19))
+    films = [f"{n}|Film {n} (1999)|01-Jan-1999||address|{flags}\n" for n in range(1, 21)]
+    (folder / "u.item").write_text("".join(films))
 
 
 def write_clicks(folder: Path) -> None:
@@ -47,22 +58,22 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (folder / ".venv" / part.name).symlink_to(part)
     (folder / ".venv" / ".installed").touch()
     write_clicks(folder)
-    for name, write in (("movielens-1m", write_1m), ("movielens-100k", write_100k)):
-        (folder / name).mkdir()
-        write(folder / name)
+    (folder / "movielens").mkdir()
+    write_movielens(folder / "movielens")
     return folder
 
 
-def run(command: str, folder: Path, **changes: str) -> str:
+def run(command: str, folder: Path) -> str:
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "XDG_CACHE_HOME": str(folder / "cache"),
+        "COLUMNS": "100",
     }
     done = subprocess.run(
         command,
         shell=True,
         cwd=folder,
-        env=environment | changes,
+        env=environment,
         capture_output=True,
         text=True,
         check=False,
@@ -91,7 +102,7 @@ def test_every_other_command_runs(checkout: Path) -> None:
     assert len(others) > 8
     for command in others:
         for name in ("movielens-1m", "movielens-100k"):
-            command = re.sub(rf"--data {name}\b", f"--data {name}:{checkout / name}", command)
+            command = re.sub(rf"--data {name}\b", f"--data {name}:{checkout}/movielens", command)
         run(command, checkout)
     assert "runs/shop" in README
     for name in ("shop", "towers", "prepared"):

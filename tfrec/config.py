@@ -79,7 +79,12 @@ def to_yaml(config: Any) -> str:
     """The resolved config as YAML, nested by section, in the order of declaration."""
     import yaml
 
-    return yaml.safe_dump(dataclasses.asdict(config), sort_keys=False, allow_unicode=True)
+    options = dataclasses.asdict(config)
+    text: str = yaml.safe_dump(options, sort_keys=False, allow_unicode=True)
+    if yaml.safe_load(text) != options:
+        # PyYAML writes some line breaks of Unicode (U+0085) as they are and reads them as spaces.
+        text = yaml.safe_dump(options, sort_keys=False)
+    return text
 
 
 def _sections(config: type[Any]) -> dict[str, type[Any]]:
