@@ -63,8 +63,8 @@ class SASRec(keras.Model):
         self.position_embedding = keras.layers.Embedding(
             max_length, dim, embeddings_initializer=keras.initializers.TruncatedNormal(stddev=0.02)
         )
-        # Without it the stream of a fresh model is a fiftieth of what a block adds to it, and the
-        # identity of the newest item, the best single hint, takes epochs to come through.
+        # Without it a fresh model's small embeddings drown in what the first block adds to them,
+        # and the identity of the newest item, a strong hint, takes epochs to come through.
         self.input_norm = keras.layers.LayerNormalization(epsilon=1e-6)
         self.dropout = keras.layers.Dropout(dropout)
         self.blocks = [
