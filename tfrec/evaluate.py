@@ -102,7 +102,7 @@ def _evaluate(run: Path, config: RunConfig, subset: str, out: Path) -> None:
     data = load_data(run, config)
     split = load_split(run, data)
     setup.seed_everything(config.training)
-    model = build_model(config.model, data)
+    model = build_model(config.model, data, split.train())
     best = checkpoint.restore(weights, model.variables)
     say(f"weights of epoch {best['epoch'] + 1}; {split.describe()}")
     results = evaluate_run(

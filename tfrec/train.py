@@ -168,7 +168,7 @@ def _train(config: RunConfig, folder: Path) -> Results:
         strategy.num_replicas_in_sync,
     )
     with strategy.scope():
-        model = build_model(config.model, data)
+        model = build_model(config.model, data, train_sequences)
         optimizer = setup.make_optimizer(
             config.training, model.trainable_variables, batches.steps_per_epoch
         )

@@ -4,15 +4,17 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-NUM_ITEMS, LENGTH = 23, 6
+NUM_ITEMS, LENGTH, NUM_ACTIONS = 23, 6, 3
 
-Batch = dict[str, NDArray[np.int32]]
+Batch = dict[str, NDArray[Any]]
+DAY = 86_400_000
 
 
 def packed_batch(seed: int = 0) -> Batch:
@@ -24,8 +26,21 @@ def packed_batch(seed: int = 0) -> Batch:
     positions = np.array(
         [[5, 4, 3, 2, 1, 0], [1, 0, 2, 1, 0, 0], [1, 0, 0, 0, 0, 0]], dtype=np.int32
     )
-    items = np.where(segments > 0, rng.integers(0, NUM_ITEMS, (3, LENGTH)), -1).astype(np.int32)
-    return {"items": items, "segments": segments, "positions": positions}
+    real = segments > 0
+    items = np.where(real, rng.integers(0, NUM_ITEMS, (3, LENGTH)), -1).astype(np.int32)
+    # Days apart, and each asked about at the time of the next.
+    times = 1_700_000_000_000 + np.cumsum(rng.integers(0, 3 * DAY, (3, LENGTH)), axis=1)
+    asked = times + rng.integers(0, DAY, (3, LENGTH))
+    strengths = np.where(real, rng.integers(1, 6, (3, LENGTH)), np.nan)
+    return {
+        "items": items,
+        "segments": segments,
+        "positions": positions,
+        "times": np.where(real, times, 0),
+        "request_times": np.where(real, asked, 0),
+        "actions": np.where(real, rng.integers(0, NUM_ACTIONS, (3, LENGTH)), 0).astype(np.int32),
+        "strengths": strengths.astype(np.float32),
+    }
 
 
 def run_model_checks(model: keras.Model, folder: Path) -> None:
@@ -33,8 +48,9 @@ def run_model_checks(model: keras.Model, folder: Path) -> None:
     batch = packed_batch()
     real = batch["segments"] > 0
     states = np.asarray(model(batch))
-    assert states.shape == (3, LENGTH, model.dim)
-    assert np.asarray(model.item_matrix()).shape == (NUM_ITEMS, model.dim)
+    width = getattr(model, "state_dim", model.dim)
+    assert states.shape == (3, LENGTH, width)
+    assert np.asarray(model.item_matrix()).shape == (NUM_ITEMS, width)
     assert np.isfinite(states[real]).all()
 
     for xla in (False, True):
@@ -60,14 +76,9 @@ def _no_leaks(model: keras.Model, batch: Batch, states: NDArray[np.float32]) -> 
     assert np.abs(changed[1, :2] - states[1, :2]).max() > 1e-4
 
     # The same history alone in a row, wherever it stands, has the same state.
-    alone = {
-        "items": np.full((1, LENGTH), -1, np.int32),
-        "segments": np.zeros((1, LENGTH), np.int32),
-        "positions": np.zeros((1, LENGTH), np.int32),
-    }
-    alone["items"][0, 3:] = batch["items"][1, 2:5]
-    alone["segments"][0, 3:] = 1
-    alone["positions"][0, 3:] = [2, 1, 0]
+    alone = {name: np.roll(value, 1, axis=1)[1:2] for name, value in batch.items()}
+    alone["items"][0, :3] = -1
+    alone["segments"][0, :3] = 0
     np.testing.assert_allclose(np.asarray(model(alone))[0, 3:], states[1, 2:5], atol=1e-5)
 
 
@@ -102,7 +113,9 @@ def _saved_model(
     archive.add_endpoint(
         "serve",
         lambda inputs: {"states": model(inputs), "items": tf.identity(model.item_matrix())},
-        input_signature=[{name: tf.TensorSpec((None, None), tf.int32, name) for name in batch}],
+        input_signature=[
+            {name: tf.TensorSpec((None, None), array.dtype, name) for name, array in batch.items()}
+        ],
     )
     archive.write_out(str(path), verbose=False)
     np.savez(folder / "batch.npz", **batch)  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from tfrec.data.packing import pack
 from tfrec.data.sequences import Float32, Sequences, ragged_index
+from tfrec.data.tokens import event_tokens, scatter
 
 Batch = dict[str, npt.NDArray[Any]]
 
@@ -21,11 +22,11 @@ class TrainingBatches:
     A history longer than `max_length` + 1 gives its newest `max_length` examples. Rows are dealt
     to batches evenly, so that no epoch ends in a small, noisy batch.
 
-    A batch holds, with B rows of L = `max_length` tokens:
-        items      int32 [B, L]    item index, -1 pads
-        segments   int32 [B, L]    1, 2, … number the histories in a row; 0 pads
-        positions  int32 [B, L]    0 is the newest event of its history
-        targets    int32 [B, L]    the item that came next
+    A batch holds, with B rows of L = `max_length` tokens, what `tokens.event_tokens` writes (the
+    request time of a token is the time of the event that came next) and:
+        targets           int32 [B, L]    the item that came next
+        target_actions    int32 [B, L]    its action, when the log has actions
+        target_strengths  float32 [B, L]  its strength, when the log has strengths; NaN pads
         weights    float32 [B, L]  1 / (examples in the whole batch), 0 pads: the loss is a
                                    weighted sum, whatever the number of replicas it is split over
         negatives  int32 [B, negatives]  items drawn from `negative_probabilities`, one list per
@@ -113,21 +114,27 @@ class TrainingBatches:
         # Numbers the histories inside a row from 1.
         segment = np.arange(len(slots)) - np.searchsorted(row, row) + 1
         age = np.repeat(np.cumsum(lengths), lengths) - 1 - np.arange(total)
-        item = self.sequences.columns.item
-        return {
-            "items": self._scatter(cells, item[source], -1, np.int32),
-            "segments": self._scatter(cells, np.repeat(segment, lengths), 0, np.int32),
-            "positions": self._scatter(cells, age, 0, np.int32),
-            "targets": self._scatter(cells, item[source + 1], 0, np.int32),
-            "weights": self._scatter(cells, np.float32(1 / max(total, 1)), 0, np.float32),
-        }
-
-    def _scatter(
-        self, cells: npt.NDArray[np.int64], values: Any, fill: int, dtype: type[np.generic]
-    ) -> npt.NDArray[Any]:
-        out = np.full(self.batch_size * self.max_length, fill, dtype)
-        out[cells] = values
-        return out.reshape(self.batch_size, self.max_length)
+        columns = self.sequences.columns
+        shape = (self.batch_size, self.max_length)
+        batch = event_tokens(
+            columns,
+            source,
+            np.repeat(segment, lengths),
+            age,
+            columns.timestamp[source + 1],
+            cells,
+            shape,
+        )
+        batch["targets"] = scatter(cells, columns.item[source + 1], 0, np.int32, shape)
+        if columns.action is not None:
+            action = columns.action[source + 1]
+            batch["target_actions"] = scatter(cells, action, 0, np.int32, shape)
+        if columns.strength is not None:
+            strength = columns.strength[source + 1]
+            batch["target_strengths"] = scatter(cells, strength, np.nan, np.float32, shape)
+        weight = np.float32(1 / max(total, 1))
+        batch["weights"] = scatter(cells, weight, 0, np.float32, shape)
+        return batch
 
     def _draw(self, generator: np.random.Generator) -> npt.NDArray[np.int32]:
         shape = (self.batch_size, self.negatives)

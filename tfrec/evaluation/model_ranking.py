@@ -16,7 +16,8 @@ import numpy.typing as npt
 from tfrec.console import import_tensorflow
 from tfrec.data.cases import Cases
 from tfrec.data.packing import pack
-from tfrec.data.sequences import Float32, Sequences, ragged_index
+from tfrec.data.sequences import Float32, Int64, Sequences, ragged_index
+from tfrec.data.tokens import Tokens, event_tokens
 from tfrec.evaluation.ranking import Ranking, tie_order
 from tfrec.models.build import SequenceModel
 
@@ -44,13 +45,12 @@ class ModelRanker:
         )
         self._rank_block = tf.function(_rank_block, reduce_retracing=True)
 
-    def states(
-        self, histories: Sequences, progress: Callable[[int], None] | None = None
-    ) -> Float32:
-        """The state after the newest event of each history, float32 [N, D].
+    def states(self, cases: Cases, progress: Callable[[int], None] | None = None) -> Float32:
+        """The state after the newest event of each history, asked at its time, float32 [N, D].
 
         An empty history is read as one padding token.
         """
+        histories = cases.histories
         length = self.model.max_length
         cut = histories.last(length)
         lengths = np.maximum(cut.lengths, 1)
@@ -62,7 +62,9 @@ class ModelRanker:
             slots, row = packing.slots(rows)
             first = row * length + packing.offset[slots]
             which = in_slot[slots]
-            batch = _tokens(cut.take(which), lengths[which], first, length)
+            batch = _batch(
+                cut.take(which), cases.request_times[which], lengths[which], first, length
+            )
             states = self._encode(batch).numpy()
             if out is None:
                 out = np.empty((len(histories), states.shape[-1]), np.float32)
@@ -73,7 +75,7 @@ class ModelRanker:
 
     def score(self, cases: Cases) -> Float32:
         """Logits of every item for every case, float32 [N, num_items] (the `Scorer` interface)."""
-        return self.states(cases.histories) @ self._item_matrix().T
+        return self.states(cases) @ self._item_matrix().T
 
     def rank(
         self,
@@ -89,7 +91,7 @@ class ModelRanker:
             ValueError: the model gives logits that are not a number, or a target stands in its
                 own history and `remove_seen` takes it out.
         """
-        states = self.states(cases.histories, progress)
+        states = self.states(cases, progress)
         # The catalogue in tie order: among equal logits the first one wins.
         place = tie_order(self.model.num_items, seed)
         item_at = np.argsort(place).astype(np.int32)
@@ -123,21 +125,35 @@ class ModelRanker:
         return np.asarray(self.model.item_matrix(), np.float32)
 
 
-def _tokens(
-    histories: Sequences, lengths: npt.NDArray[np.int64], first: npt.NDArray[np.int64], length: int
-) -> dict[str, Any]:
-    """Packs histories into a batch of `_ROWS_PER_BATCH` rows, history n from cell `first[n]` on."""
-    cells = ragged_index(first, lengths)
-    items = np.full(_ROWS_PER_BATCH * length, -1, np.int32)
-    items[ragged_index(first, histories.lengths)] = histories.items()
-    segments = np.zeros_like(items)
-    segments[cells] = np.repeat(np.arange(1, len(lengths) + 1), lengths)
-    positions = np.zeros_like(items)
-    positions[cells] = np.repeat(np.cumsum(lengths), lengths) - 1 - np.arange(len(cells))
-    return {
-        name: value.reshape(_ROWS_PER_BATCH, length)
-        for name, value in (("items", items), ("segments", segments), ("positions", positions))
-    }
+def _batch(
+    histories: Sequences,
+    request_times: Int64,
+    lengths: Int64,
+    first: Int64,
+    length: int,
+) -> Tokens:
+    """Packs histories into a batch of `_ROWS_PER_BATCH` rows, history n from cell `first[n]` on.
+
+    An empty history takes one cell of padding, so that the model has a place to answer.
+    """
+    rows = histories.event_rows()
+    real = histories.lengths
+    asked = histories.columns.timestamp[np.minimum(rows + 1, len(histories.columns.item) - 1)]
+    # The newest event is asked at the case's own time, the others when the next one came.
+    asked[np.cumsum(real)[real > 0] - 1] = request_times[real > 0]
+    batch = event_tokens(
+        histories.columns,
+        rows,
+        np.repeat(np.arange(1, len(lengths) + 1), real),
+        np.repeat(np.cumsum(real), real) - 1 - np.arange(len(rows)),
+        asked,
+        ragged_index(first, real),
+        (_ROWS_PER_BATCH, length),
+    )
+    empty = first[real == 0]
+    batch["segments"].reshape(-1)[empty] = 1 + np.flatnonzero(real == 0)
+    batch["request_times"].reshape(-1)[empty] = request_times[real == 0]
+    return batch
 
 
 def _blocks(cases: Cases, num_items: int) -> list[tuple[int, int]]:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tfrec.data.prepared import PreparedData
+from tfrec.data.sequences import Sequences
 from tfrec.errors import UserError
 from tfrec.models.options import ModelConfig
 
@@ -27,11 +28,16 @@ class SequenceModel(Protocol):
         """[num_items, D]; logits are states · item_matrixᵀ."""
 
 
-DISPLAY_NAMES = {"sasrec": "SASRec", "two-tower": "Two-tower"}
+DISPLAY_NAMES = {"ledger": "Ledger", "sasrec": "SASRec", "two-tower": "Two-tower"}
 
 
-def build_model(config: ModelConfig, data: PreparedData) -> SequenceModel:
+def build_model(config: ModelConfig, data: PreparedData, train: Sequences) -> SequenceModel:
     """A built model with fresh weights.
+
+    Arguments:
+        config: what to build.
+        data: the catalogue and the vocabularies.
+        train: training events, from which the ledger takes what is popular and how strengths vary.
 
     Raises:
         UserError: the options do not fit together.
@@ -43,10 +49,12 @@ def build_model(config: ModelConfig, data: PreparedData) -> SequenceModel:
         raise UserError(f"--dropout {config.dropout} must be at least 0 and below 1")
     if config.temperature <= 0:
         raise UserError(f"--temperature {config.temperature} must be above 0")
-    if config.model == "sasrec" and config.dim % config.heads:
+    if config.model != "two-tower" and config.dim % config.heads:
         raise UserError(f"--heads {config.heads} does not divide --dim {config.dim}")
 
     model: Any
+    if config.model == "ledger":
+        return _build_ledger(config, data, train)
     if config.model == "sasrec":
         from tfrec.models.sasrec import SASRec
 
@@ -72,6 +80,50 @@ def build_model(config: ModelConfig, data: PreparedData) -> SequenceModel:
         )
     model.build()
     return model  # type: ignore[no-any-return]
+
+
+def _build_ledger(config: ModelConfig, data: PreparedData, train: Sequences) -> Any:
+    from tfrec.data.popularity import popularity_by_period
+    from tfrec.models.ledger import Ledger
+
+    popularity = popularity_by_period(train, data.num_items, config.periods)
+    categories = category_matrix(data)
+    model = Ledger(
+        data.num_items,
+        config.dim,
+        config.layers,
+        config.heads,
+        config.max_length,
+        config.dropout,
+        config.facets,
+        config.facet_dim,
+        config.encoder,
+        config.weights,
+        config.request_time,
+        config.residual,
+        config.id_dropout,
+        num_categories=0 if categories is None else categories.shape[1],
+        num_actions=max(len(data.meta.actions), 1),
+        num_periods=len(popularity.starts),
+    )
+    model.build()
+    model.set_popularity(*popularity)
+    model.strength_scale.assign(strength_scale(train))
+    if categories is not None:
+        model.tower.categories.assign(categories)
+    return model
+
+
+def strength_scale(train: Sequences) -> tuple[float, float]:
+    """Mean and standard deviation of sign(y)·log1p|y| over the training events."""
+    if train.columns.strength is None:
+        return 0.0, 1.0
+    strength = np.asarray(train.columns.strength[train.event_rows()], np.float64)
+    strength = strength[~np.isnan(strength)]
+    logged = np.sign(strength) * np.log1p(np.abs(strength))
+    if not len(logged) or logged.std() == 0:
+        return float(logged.mean()) if len(logged) else 0.0, 1.0
+    return float(logged.mean()), float(logged.std())
 
 
 def category_matrix(data: PreparedData) -> npt.NDArray[np.float32] | None:

@@ -26,6 +26,7 @@ class CausalSelfAttention(keras.layers.Layer):
     Call arguments:
         states: float [batch, length, dim].
         mask: bool [batch, length, length]; True means: query (axis 1) may read key (axis 2).
+        bias: float, broadcastable to [batch, heads, length, length], added to the logits.
 
     Example:
         >>> layer = CausalSelfAttention(dim=8, heads=2)
@@ -50,7 +51,7 @@ class CausalSelfAttention(keras.layers.Layer):
         self.merge.build(states_shape)
         self.built = True
 
-    def call(self, states: Any, mask: Any, training: bool = False) -> Any:
+    def call(self, states: Any, mask: Any, bias: Any = None, training: bool = False) -> Any:
         batch, length, _ = ops.shape(states)
         width = self.dim // self.heads
         projected = ops.reshape(self.project(states), (batch, length, 3, self.heads, width))
@@ -58,6 +59,8 @@ class CausalSelfAttention(keras.layers.Layer):
             ops.transpose(projected, (2, 0, 3, 1, 4)), 3
         )  # 3 x [batch, heads, length, width]
         logits = ops.matmul(query * width**-0.5, ops.transpose(key, (0, 1, 3, 2)))
+        if bias is not None:
+            logits = logits + ops.cast(bias, logits.dtype)
         logits = ops.where(mask[:, None], logits, ops.cast(MASKED, logits.dtype))
         weights = self.dropout(ops.softmax(logits), training=training)  # [batch, heads, query, key]
         read = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))
@@ -104,8 +107,8 @@ class TransformerBlock(keras.layers.Layer):
         self.contract.build((*states_shape[:-1], self.hidden))
         self.built = True
 
-    def call(self, states: Any, mask: Any, training: bool = False) -> Any:
-        read = self.attention(self.attention_norm(states), mask, training=training)
+    def call(self, states: Any, mask: Any, bias: Any = None, training: bool = False) -> Any:
+        read = self.attention(self.attention_norm(states), mask, bias, training=training)
         states = states + self.dropout(read, training=training)
         hidden = self.dropout(self.expand(self.feed_norm(states)), training=training)
         return states + self.dropout(self.contract(hidden), training=training)

@@ -1,0 +1,392 @@
+"""The ledger: a time-aware sequence model whose every score is a sum of named lines."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from tfrec.models.facet_weights import DAY, FacetWeights
+from tfrec.models.hstu import HSTUBlock
+from tfrec.models.item_tower import ItemTower
+from tfrec.models.relative_bias import RelativeBias, time_buckets
+from tfrec.models.transformer import TransformerBlock
+
+
+class Reading(NamedTuple):
+    """All that the ledger's lines are made of, for every place of a batch.
+
+    embeddings: e, [I, D]. weights: a, [B, K, request, event]. values: v, [B, L, K, d].
+    gates: g in (0, 2), [B, L, K]. conformity: κ ≥ 0, [B, L]. period: which period of popularity
+    the request falls into, one-hot [B, L, W]. context: the residual's query [B, L, d], or None.
+    states: the state after each event, [B, L, D].
+    """
+
+    embeddings: Any
+    weights: Any
+    values: Any
+    gates: Any
+    conformity: Any
+    period: Any
+    context: Any
+    states: Any
+
+    def facets(self) -> Any:
+        """u_f = g_f Σ_s a_fs v_fs, [B, L, K, d]."""
+        values = ops.transpose(self.values, (0, 2, 1, 3))  # [B, K, event, d]
+        read = ops.transpose(ops.matmul(ops.cast(self.weights, values.dtype), values), (0, 2, 1, 3))
+        return read * self.gates[..., None]
+
+
+class ItemSide(NamedTuple):
+    """blocks: õ, [I, K, d]. quality: β, [I]. popularity: lp by period, [W, I].
+    context: õ_r, [I, d], or None."""
+
+    blocks: Any
+    quality: Any
+    popularity: Any
+    context: Any
+
+
+@keras.saving.register_keras_serializable("tfrec")
+class Ledger(keras.Model):
+    """Sequential recommendation whose score is additive over past events, facets and biases.
+
+        s(u,i,t) = β_i + κ(h_t)·lp_i(t) + Σ_f Σ_s c_fs(i) [+ r(u,i,t)]
+        c_fs(i)  = g_f(h_t) · a_fs · <v_fs, õ_fi>
+
+    Weights a, gates g and the pull of the crowd κ are as deep as the encoder; the values
+    v_fs = ψ(action, strength)·V_f e_{i_s} see nothing but the event itself (Hewitt et al.,
+    "Backpack Language Models", ACL 2023, arXiv 2305.16765, §3: contextual weights over
+    non-contextual senses). Item blocks õ_fi = Q_f e_i − Σ_j Q_f e_j / I are centred, so that a
+    line says why this item rather than a typical one. β_i is quality: what log popularity, to
+    which it is orthogonal, does not explain.
+
+    The score is one dot product of concatenated blocks, so states and item matrix serve training,
+    ranking and any index for inner products:
+
+        state = [g_1 u_1 | … | g_K u_K | κ·period | 1 (| context)]
+        item  = [õ_1i    | … | õ_Ki    | lp_i      | β (| õ_r)]
+
+    Arguments:
+        num_items: size of the catalogue, I.
+        dim: width of item vectors and encoder states, D.
+        layers, heads: of the encoder.
+        max_length: newest events of a history that are read.
+        dropout: rate in the encoder.
+        facets: K.
+        facet_dim: width of a facet's block, d.
+        encoder: "sasrec" (softmax attention blocks) or "hstu"; both read how many events and how
+            much time lie between two events.
+        weights: "softmax", "sink" or "pointwise", see `FacetWeights`.
+        request_time: whether the weights know the time of the request, or only that of the newest
+            event.
+        residual: adds the deep line "context" r = <W h_t, õ_r,i>, which no past event explains.
+        id_dropout, num_categories, text_dim: see `ItemTower`.
+        num_actions: size of the action vocabulary.
+        num_periods: W, periods of popularity.
+
+    `set_popularity` and the tower's `categories` are assigned after building.
+
+    Call arguments:
+        batch: the tokens of `tfrec.data.tokens.event_tokens`.
+        training: whether dropout is on.
+
+    Returns:
+        states [B, L, K·d + W + 1 (+ d)].
+
+    Example:
+        >>> from tests.models.harness import packed_batch  # doctest: +SKIP
+        >>> model = Ledger(num_items=23, dim=8)            # doctest: +SKIP
+        >>> model(packed_batch()).shape                    # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        num_items: int,
+        dim: int = 64,
+        layers: int = 2,
+        heads: int = 1,
+        max_length: int = 200,
+        dropout: float = 0.2,
+        facets: int = 4,
+        facet_dim: int = 16,
+        encoder: str = "sasrec",
+        weights: str = "softmax",
+        request_time: bool = True,
+        residual: bool = False,
+        id_dropout: float = 0.15,
+        num_categories: int = 0,
+        text_dim: int = 0,
+        num_actions: int = 1,
+        num_periods: int = 1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        width = facets * facet_dim
+        # Layers
+        self.tower = ItemTower(num_items, dim, num_categories, text_dim, id_dropout)
+        start = keras.initializers.TruncatedNormal(stddev=0.02)
+        self.action_embedding = keras.layers.Embedding(
+            num_actions, dim, embeddings_initializer=start
+        )
+        self.event_features = keras.layers.Dense(dim, use_bias=False, name="event_features")
+        self.input_norm = keras.layers.LayerNormalization(epsilon=1e-6)
+        self.dropout = keras.layers.Dropout(dropout)
+        self.relative = [RelativeBias(max_length, heads, name=f"bias_{n}") for n in range(layers)]
+        self.blocks: list[Any] = [
+            HSTUBlock(dim, heads, max_length, dropout, name=f"block_{n}")
+            if encoder == "hstu"
+            else TransformerBlock(dim, heads, hidden=dim, dropout=dropout, name=f"block_{n}")
+            for n in range(layers)
+        ]
+        self.norm = keras.layers.LayerNormalization(epsilon=1e-6)
+        self.request_features = keras.layers.Dense(dim, use_bias=False, name="request_features")
+        self.facet_weights = FacetWeights(facets, dim // facets, num_actions, weights)
+        self.value = keras.layers.Dense(width, use_bias=False, name="value")
+        self.gate = keras.layers.Dense(facets, name="gate", kernel_initializer="zeros")
+        # softplus(0.54) = 1: the fresh model ranks by popularity.
+        self.crowd = keras.layers.Dense(
+            1,
+            name="crowd",
+            kernel_initializer="zeros",
+            bias_initializer=keras.initializers.Constant(0.5413),
+        )
+        self.item_block = keras.layers.Dense(
+            width, use_bias=False, name="item_block", kernel_initializer=start
+        )
+        if residual:
+            self.context = keras.layers.Dense(facet_dim, name="context")
+            self.context_block = keras.layers.Dense(facet_dim, use_bias=False, name="context_block")
+
+        # Config
+        self.num_items = num_items
+        self.dim = dim
+        self.num_layers = layers
+        self.heads = heads
+        self.max_length = max_length
+        self.rate = dropout
+        self.facets = facets
+        self.facet_dim = facet_dim
+        self.encoder = encoder
+        self.weights_form = weights
+        self.request_time = request_time
+        self.residual = residual
+        self.num_actions = num_actions
+        self.num_periods = num_periods
+
+    @property
+    def state_dim(self) -> int:
+        context = self.facet_dim if self.residual else 0
+        return self.facets * self.facet_dim + self.num_periods + 1 + context
+
+    def build(self, batch_shape: Any = None) -> None:
+        states = (None, None, self.dim)
+        self.tower.build()
+        self.action_embedding.build()
+        self.event_features.build((None, None, 2))
+        self.request_features.build((None, None, 1))
+        for layer in (self.input_norm, *self.blocks, self.norm, self.facet_weights):
+            layer.build(states)
+        for bias in self.relative:
+            bias.build()
+        for layer in (self.value, self.gate, self.crowd):
+            layer.build(states)
+        self.item_block.build((None, self.dim))
+        if self.residual:
+            self.context.build(states)
+            self.context_block.build((None, self.dim))
+        self.quality = self.add_weight(shape=(self.num_items,), initializer="zeros", name="quality")
+        # ψ: what an event's value is multiplied by, 1 or more or less by its strength.
+        self.sign = self.add_weight(shape=(self.num_actions,), initializer="ones", name="sign")
+        self.sign_slope = self.add_weight(
+            shape=(self.num_actions,), initializer="zeros", name="sign_slope"
+        )
+        fixed = {"initializer": "zeros", "trainable": False}
+        self.popularity = self.add_weight(
+            shape=(self.num_periods, self.num_items), name="popularity", **fixed
+        )
+        self.period_starts = self.add_weight(
+            shape=(self.num_periods,), dtype="int64", name="period_starts", **fixed
+        )
+        # Mean and standard deviation of log1p(strength).
+        self.strength_scale = self.add_weight(
+            shape=(2,),
+            initializer=lambda shape, dtype=None: ops.cast([0.0, 1.0], dtype),
+            trainable=False,
+            name="strength_scale",
+        )
+        self.built = True
+
+    def call(self, batch: dict[str, Any], training: bool = False) -> Any:
+        return self.join(self.read(batch, training))
+
+    def read(self, batch: dict[str, Any], training: bool = False) -> Reading:
+        """The forward pass up to the parts of the ledger."""
+        items, segments = batch["items"], batch["segments"]
+        times, asked = batch["times"], batch["request_times"]
+        dtype = self.compute_dtype
+        real = items >= 0
+        table = self.tower(training=training)
+        embedded = ops.take(table, ops.maximum(items, 0), axis=0)
+        embedded = embedded * ops.cast(real, dtype)[..., None]
+        strengths = self.standardised(batch["strengths"])
+
+        # True: the query may read the key: one history, and the key is not newer.
+        same = segments[:, :, None] == segments[:, None, :]
+        order = ops.arange(ops.shape(items)[1])
+        mask = ops.logical_and(same, order[:, None] >= order[None, :])  # [batch, query, key]
+        states = self._encode(embedded, batch, strengths, mask, training)
+
+        if not self.request_time:
+            asked = times
+        since = _log_seconds(asked - times)
+        queries = states + self.request_features(ops.cast(since, dtype)[..., None])
+        ages = ops.maximum(asked[:, :, None] - times[:, None, :], 0)
+        weights = self.facet_weights(
+            queries,
+            states,
+            ops.cast(ages, "float32") / DAY,
+            batch["actions"],
+            strengths,
+            ops.logical_and(mask, real[:, None, :]),
+        )
+        sign = ops.take(self.sign, batch["actions"]) + strengths * ops.take(
+            self.sign_slope, batch["actions"]
+        )
+        values = self.value(self.dropout(embedded, training=training))
+        values = values * ops.cast(sign, dtype)[..., None]
+        shape = (*ops.shape(items), self.facets, self.facet_dim)
+        crowd = ops.softplus(self.crowd(queries)[..., 0])
+        return Reading(
+            embeddings=table,
+            weights=weights,
+            values=ops.reshape(values, shape),
+            gates=2.0 * ops.sigmoid(self.gate(queries)),
+            conformity=crowd,
+            period=self.period_of(batch["request_times"]),
+            context=self.context(queries) if self.residual else None,
+            states=states,
+        )
+
+    def join(self, reading: Reading) -> Any:
+        """The concatenated state, [B, L, state_dim]."""
+        facets = reading.facets()
+        batch, length, _, _ = ops.shape(facets)
+        parts = [
+            ops.reshape(facets, (batch, length, self.facets * self.facet_dim)),
+            reading.conformity[..., None] * ops.cast(reading.period, facets.dtype),
+            ops.ones((batch, length, 1), facets.dtype),
+        ]
+        if self.residual:
+            parts.append(reading.context)
+        return ops.concatenate(parts, axis=-1)
+
+    def item_side(self, embeddings: Any) -> ItemSide:
+        """What the lines of every item are made of."""
+
+        def centred(x: Any) -> Any:
+            return x - ops.mean(x, axis=0, keepdims=True)
+
+        # What popularity explains of quality is taken out of it.
+        crowd = ops.mean(ops.convert_to_tensor(self.popularity), axis=0)
+        crowd = crowd - ops.mean(crowd)
+        quality = centred(ops.convert_to_tensor(self.quality)[:, None])[:, 0]
+        along = ops.sum(quality * crowd) / ops.maximum(ops.sum(crowd * crowd), 1e-9)
+        blocks = centred(self.item_block(embeddings))
+        return ItemSide(
+            blocks=ops.reshape(blocks, (self.num_items, self.facets, self.facet_dim)),
+            quality=quality - along * crowd,
+            popularity=ops.convert_to_tensor(self.popularity),
+            context=centred(self.context_block(embeddings)) if self.residual else None,
+        )
+
+    def join_items(self, side: ItemSide) -> Any:
+        """The concatenated item matrix, [I, state_dim]."""
+        dtype = side.blocks.dtype
+        parts = [
+            ops.reshape(side.blocks, (self.num_items, self.facets * self.facet_dim)),
+            ops.cast(ops.transpose(side.popularity), dtype),
+            ops.cast(side.quality, dtype)[:, None],
+        ]
+        if self.residual:
+            parts.append(side.context)
+        return ops.concatenate(parts, axis=-1)
+
+    def item_matrix(self) -> Any:
+        """The catalogue as vectors to score against, [I, state_dim]."""
+        return self.join_items(self.item_side(self.tower()))
+
+    def period_of(self, request_times: Any) -> Any:
+        """One-hot of the period that each request falls into, [B, L, W]; early ones into the first."""
+        begun = request_times[..., None] >= ops.convert_to_tensor(self.period_starts)
+        number = ops.maximum(ops.sum(ops.cast(begun, "int32"), axis=-1) - 1, 0)
+        return ops.one_hot(number, self.num_periods, dtype=self.compute_dtype)
+
+    def standardised(self, strengths: Any) -> Any:
+        """sign(y)·log1p|y|, centred and scaled; 0 where an event has no strength."""
+        missing = ops.isnan(strengths)
+        known = ops.where(missing, 0.0, strengths)
+        logged = ops.sign(known) * ops.log1p(ops.abs(known))
+        scale = ops.convert_to_tensor(self.strength_scale)
+        return ops.where(missing, 0.0, (logged - scale[0]) / scale[1])
+
+    def set_popularity(self, starts: Any, logarithm: Any) -> None:
+        """Assigns lp [W, I] and the beginnings of its periods, unix milliseconds [W]."""
+        self.period_starts.assign(np.asarray(starts, np.int64))
+        self.popularity.assign(logarithm)
+
+    def _encode(
+        self,
+        embedded: Any,
+        batch: dict[str, Any],
+        strengths: Any,
+        mask: Any,
+        training: bool,
+    ) -> Any:
+        """h: what the history says up to each event, [B, L, D]."""
+        times = batch["times"]
+        features = ops.stack([strengths, _gaps(times, batch["segments"])], axis=-1)
+        features = self.event_features(ops.cast(features, self.compute_dtype))
+        x = embedded + self.action_embedding(batch["actions"]) + features
+        states = self.dropout(self.input_norm(x), training=training)
+        buckets = time_buckets(times)
+        for bias, block in zip(self.relative, self.blocks, strict=True):
+            states = block(states, mask, bias(buckets), training=training)
+        return self.norm(states)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "num_items": self.num_items,
+            "dim": self.dim,
+            "layers": self.num_layers,
+            "heads": self.heads,
+            "max_length": self.max_length,
+            "dropout": self.rate,
+            "facets": self.facets,
+            "facet_dim": self.facet_dim,
+            "encoder": self.encoder,
+            "weights": self.weights_form,
+            "request_time": self.request_time,
+            "residual": self.residual,
+            "id_dropout": self.tower.id_dropout,
+            "num_categories": self.tower.num_categories,
+            "text_dim": self.tower.text_dim,
+            "num_actions": self.num_actions,
+            "num_periods": self.num_periods,
+            "name": self.name,
+        }
+
+
+def _log_seconds(milliseconds: Any) -> Any:
+    """log1p of seconds, scaled to about 0 .. 2 for anything up to decades."""
+    return ops.log1p(ops.maximum(ops.cast(milliseconds, "float32"), 0.0) / 1000.0) / 10.0
+
+
+def _gaps(times: Any, segments: Any) -> Any:
+    """Log time since the event before, [B, L]; 0 for the first of a history."""
+    same = segments[:, 1:] == segments[:, :-1]
+    gaps = ops.where(same, _log_seconds(times[:, 1:] - times[:, :-1]), 0.0)
+    return ops.pad(gaps, ((0, 0), (1, 0)))
