@@ -197,7 +197,7 @@ def fit_platt(logits: npt.NDArray[np.floating], outcomes: npt.NDArray[np.generic
 
     A positive counts as (N+ + 1) / (N+ + 2) and a negative as 1 / (N- + 2), so that separable
     data have a finite fit; Platt 1999, and Lin, Lin & Weng, "A note on Platt's probabilistic
-    outputs for support vector machines", Machine Learning 2007, equation 1. The slope is held at
+    outputs for support vector machines", Machine Learning 2007. The slope is held at
     0.001 or more: logits that point the wrong way give an almost constant probability.
 
     Arguments:
@@ -297,14 +297,17 @@ def logistic_line(
 
 
 def logits_and_outcomes(
-    logits: npt.NDArray[np.floating], outcomes: npt.NDArray[np.generic]
+    logits: npt.NDArray[np.floating], outcomes: npt.NDArray[np.generic], name: str = "logits"
 ) -> tuple[Float64, Float64]:
-    """Both as float64 [N]; ValueError unless they are 1-D, alike, finite, and outcomes 0 or 1."""
+    """Both as float64 [N]; ValueError unless they are 1-D, alike, finite, and outcomes 0 or 1.
+
+    `name` is what the caller calls its first argument.
+    """
     x, y = np.asarray(logits, np.float64), np.asarray(outcomes).astype(np.float64)
     if x.ndim != 1 or x.shape != y.shape or not len(x):
-        raise ValueError(f"logits and outcomes must both be [N], got {x.shape} and {y.shape}")
+        raise ValueError(f"{name} and outcomes must both be [N], got {x.shape} and {y.shape}")
     if not np.isfinite(x).all():
-        raise ValueError(f"logits must be finite, got {x[~np.isfinite(x)][0]}")
+        raise ValueError(f"{name} must be finite, got {x[~np.isfinite(x)][0]}")
     if not np.isin(y, (0.0, 1.0)).all():
         raise ValueError(f"outcomes must be 0 or 1, got {y[~np.isin(y, (0.0, 1.0))][0]}")
     return x, y
