@@ -246,7 +246,7 @@ def test_metrics_name_what_is_wrong(metric):
         metric(np.zeros(3), np.zeros(2))
     with pytest.raises(ValueError, match=r"\(0,\)"):
         metric(np.zeros(0), np.zeros(0))
-    with pytest.raises(ValueError, match="(probabilities|scores) must be finite, got nan"):
+    with pytest.raises(ValueError, match=r"(probabilities|scores) must be finite, got nan"):
         metric(np.array([np.nan]), np.zeros(1))
     with pytest.raises(ValueError, match="0 or 1"):
         metric(np.zeros(1), np.array([0.5]))

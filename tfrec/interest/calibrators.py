@@ -275,7 +275,9 @@ def logistic_line(
     from scipy.special import expit
 
     # Standardised logits: the two parameters are then of one size and barely correlated.
-    centre, scale = float(logits.mean()), float(logits.std()) or 1.0
+    centre, scale = float(logits.mean()), float(logits.std())
+    if scale <= 1e-9 * np.abs(logits).max():  # equal but for rounding
+        scale = 1.0
     x = (logits - centre) / scale
 
     def loss(line: Float64) -> tuple[float, Float64]:
