@@ -138,7 +138,7 @@ def test_platt_slope_stays_positive_where_logits_point_the_wrong_way():
 
 
 @given(EVENTS)
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 def test_platt_never_changes_an_order(events):
     logits, outcomes = (np.array(column) for column in zip(*events, strict=True))
     found = fit_platt(logits, outcomes)
