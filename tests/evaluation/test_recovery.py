@@ -179,12 +179,23 @@ def test_mig_agrees_with_its_definition(bins):
     )
 
 
+def test_mig_counts_a_value_on_an_edge_with_the_bin_above():
+    rng = np.random.default_rng(12)
+    factors = rng.integers(0, 33, (300, 2)) * 1.0  # 16 bins of width 2, from 0 to 32
+    factors[:2] = [[0, 0], [32, 32]]
+    codes = np.stack([factors[:, 0], rng.permutation(factors[:, 1])], axis=1)
+    assert mutual_information_gap(codes, factors, 16) == pytest.approx(
+        looped_mig(codes, factors, 16)
+    )
+
+
 def test_few_values_are_kept_apart():
-    # Equal widths would put 0 and 1 in one bin beside 1000.
-    rng = np.random.default_rng(8)
-    factor = rng.choice([0.0, 1.0, 1000.0], 400)
-    codes = np.stack([factor, rng.permutation(factor)], axis=1)
-    assert mutual_information_gap(codes, factor[:, None]) > 0.97
+    # Equal widths would put 0 and 1 in one bin beside 1000. The first code knows one of the three
+    # values from the other two; the second knows nothing.
+    factor = np.tile([0.0, 1.0, 1000.0], 2)
+    codes = np.stack([factor == 1000, np.repeat([0.0, 1.0], 3)], axis=1) * 1.0
+    known = (math.log(3) + 2 * math.log(3 / 2)) / 3
+    assert mutual_information_gap(codes, factor[:, None]) == pytest.approx(known / math.log(3))
 
 
 def test_sap_is_a_gap_of_squared_correlations():
