@@ -139,14 +139,14 @@ def columns(text: str) -> int:
     )
 
 
-def quoted(title: str, item: str) -> str:
+def quoted(title: str, item: str, widest: int = 48) -> str:
     """The title on one line between “ and ”, which then occur nowhere inside it.
 
     Example:
         >>> quoted("The “Big” One", "b7"), quoted(" ", "b7")
         ('“The ‘Big’ One”', '“b7”')
     """
-    inside = one_line(title, one_line(item)).replace("“", "‘").replace("”", "’")
+    inside = one_line(title, one_line(item), widest).replace("“", "‘").replace("”", "’")
     return f"“{inside}”"
 
 
