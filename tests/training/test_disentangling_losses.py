@@ -1,5 +1,7 @@
 """Disentangling losses against loops written from the papers' formulas."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -29,7 +31,7 @@ def weights(*shape: int) -> NDArray[np.float32]:
 # ---- long and short ------------------------------------------------------------------------------
 
 
-def interests() -> dict[str, NDArray[np.float32]]:
+def interests() -> dict[str, Any]:
     rng = np.random.default_rng(0)
     names = ("long", "short", "long_proxy", "short_proxy")
     drawn = {name: rng.normal(size=(B, L, D)).astype(np.float32) for name in names}
@@ -74,7 +76,7 @@ def test_contrast_pulls_each_interest_to_its_own_proxy() -> None:
 # ---- interest and conformity ---------------------------------------------------------------------
 
 
-def pairs() -> dict[str, NDArray[np.generic]]:
+def pairs() -> dict[str, Any]:
     rng = np.random.default_rng(1)
     return {
         "interest_positive": rng.normal(size=(B, L)).astype(np.float32),
@@ -112,8 +114,8 @@ def test_conformity_is_its_formula() -> None:
 def test_only_a_more_popular_negative_teaches_interest() -> None:
     inputs = pairs()
     _, gradients = value_and_gradients(conformity_pairs, inputs, SCORES)
-    real = inputs["weights"][..., None] > 0  # type: ignore[index]
-    against, along = inputs["more_popular"] & real, ~inputs["more_popular"] & real  # type: ignore[operator]
+    real = inputs["weights"][..., None] > 0
+    against, along = inputs["more_popular"] & real, ~inputs["more_popular"] & real
     assert (gradients["interest_negative"][against] > 0).all()  # descent lowers the negative
     assert not gradients["interest_negative"][along].any()
     assert (gradients["crowd_negative"][against] < 0).all()
@@ -126,6 +128,14 @@ def test_only_a_more_popular_negative_teaches_interest() -> None:
 def test_two_replicas_sum_to_one(loss, inputs) -> None:  # type: ignore[no-untyped-def]
     parts = [loss(**{name: x[b : b + 1] for name, x in inputs.items()}) for b in range(B)]
     assert float(sum(parts)) == pytest.approx(float(loss(**inputs)), rel=1e-5)
+
+
+def test_half_precision_comes_close_and_sums_in_float32() -> None:
+    inputs = interests()
+    half = {n: tf.cast(x, "bfloat16") if n != "weights" else x for n, x in inputs.items()}
+    value = long_short_contrast(**half)
+    assert value.dtype == tf.float32
+    assert float(value) == pytest.approx(float(long_short_contrast(**inputs)), rel=0.02)
 
 
 # ---- independent blocks --------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Losses of the read-outs against loops written from the papers' formulas."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -16,7 +18,7 @@ from tfrec.training.interest_losses import (
 )
 
 B, L, M, G = 2, 3, 4, 5
-Inputs = dict[str, NDArray[np.generic]]
+Inputs = dict[str, Any]
 
 
 def weights(*shape: int) -> NDArray[np.float32]:
@@ -52,8 +54,8 @@ def huber_formula(predicted, target, weights, delta):  # type: ignore[no-untyped
     return over_examples(loss, weights)
 
 
-@pytest.mark.parametrize("delta", [0.5, 1.0, 9.0])
-def test_huber_is_its_formula_and_ignores_missing_targets(delta: float) -> None:
+def test_huber_is_its_formula_and_ignores_missing_targets() -> None:
+    delta = 0.8  # some errors are below, some above
     agrees(
         lambda predicted, target, weights: strength_huber(predicted, target, weights, delta),
         lambda predicted, target, weights: huber_formula(predicted, target, weights, delta),
@@ -66,8 +68,8 @@ def test_huber_pulls_to_the_target_with_bounded_force() -> None:
     inputs = strengths() | {"weights": np.ones((B, L), np.float32)}
     inputs["target"][0, 0] = 1e6
     _, gradients = value_and_gradients(strength_huber, inputs, ["predicted"], xla=True)
-    seen = ~np.isnan(inputs["target"])  # type: ignore[call-overload]
-    toward = np.sign(inputs["target"] - inputs["predicted"])  # type: ignore[operator]
+    seen = ~np.isnan(inputs["target"])
+    toward = np.sign(inputs["target"] - inputs["predicted"])
     assert (np.sign(-gradients["predicted"])[seen] == toward[seen]).all()
     assert gradients["predicted"][0, 0] == -1
     assert gradients["predicted"][1, 1] == 0
@@ -250,7 +252,7 @@ def test_entire_space_is_its_formula() -> None:
 def test_entire_space_learns_purchases_from_what_was_not_viewed_too() -> None:
     inputs = funnel() | {"weights": np.ones((B, L), np.float32)}
     _, gradients = value_and_gradients(entire_space, inputs, LOGITS)
-    bought = (inputs["viewed"] * inputs["bought"]).astype(bool)  # type: ignore[operator]
+    bought = (inputs["viewed"] * inputs["bought"]).astype(bool)
     assert (gradients["buy_given_view_logits"][bought] < 0).all()
     assert (gradients["buy_given_view_logits"][~bought] > 0).all()
     assert (gradients["view_logits"][inputs["viewed"] == 0] > 0).all()

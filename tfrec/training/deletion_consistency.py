@@ -72,15 +72,16 @@ def remove_one_event(batch: dict[str, Any], deleted: Any, moved: tuple[str, ...]
     return shorter
 
 
-def draw_deletions(segments: Any, uniforms: Any) -> Any:
-    """Picks one event of each history, all but the newest with equal probability.
+def draw_deletions(segments: Any, uniforms: Any, newest: bool = False) -> Any:
+    """Picks one event of each history with equal probability, by default never the newest.
 
-    The event with the largest of independent uniform numbers is a uniform choice. The newest event
-    is spared because the score is read there; a history of one event loses none.
+    The event with the largest of independent uniform numbers is a uniform choice. A
+    history of one event loses none when the newest is spared.
 
     Arguments:
         segments: int [B, L], 0 pads, equal numbers in a row are one history, oldest event first.
         uniforms: float [B, L], independent and uniform on [0, 1).
+        newest: whether the newest event may be drawn too.
 
     Returns:
         bool [B, L], at most one True per history, whatever the numbers are.
@@ -100,7 +101,9 @@ def draw_deletions(segments: Any, uniforms: Any) -> Any:
             f"segments and uniforms must both be [batch, length]; got "
             f"{tuple(segments.shape)} and {tuple(uniforms.shape)}"
         )
-    older = (segments > 0) & ~_last_of_history(segments)
+    older = segments > 0
+    if not newest:
+        older = older & ~_last_of_history(segments)
     eligible = _same_history(segments) & older[:, None, :]  # [B, L, L]
     # The arg max, not the maximum, because two equal numbers must not delete two events.
     winner = ops.argmax(ops.where(eligible, uniforms[:, None, :], -1.0), axis=-1)  # [B, L]

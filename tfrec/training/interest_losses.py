@@ -45,9 +45,8 @@ def strength_huber(predicted: Any, target: Any, weights: Any, delta: float = 1.0
     _check("target", target, weights.shape)
     if not delta > 0:
         raise ValueError(f"delta must be above 0, got {delta}")
-    missing = ops.isnan(target)
-    # NaN is replaced before it meets the prediction: 0 · NaN would still be NaN in the gradient.
-    error = ops.where(missing, 0.0, predicted - ops.where(missing, 0.0, target))
+    # A weight of 0 would not do: 0 · NaN is NaN.
+    error = ops.where(ops.isnan(target), 0.0, predicted - target)
     size = ops.abs(error)
     loss = ops.where(size <= delta, 0.5 * ops.square(error), delta * (size - 0.5 * delta))
     return ops.sum(weights * loss)
