@@ -218,6 +218,18 @@ def test_mistakes_of_users_are_named(tmp_path):
         draw_ledger(ledger, tmp_path / "a.png", "fr")
     with pytest.raises(UserError, match="must end in"):
         draw_evolution([0], [[1.0]], ["a"], tmp_path / "a")
+    with pytest.raises(UserError, match="'fr': choose en or zh"):
+        draw_evolution([0], [[1.0]], ["a"], tmp_path / "a.png", "fr")
+
+
+def test_words_are_in_the_language_asked_for():
+    shares = np.full((2, 11), 1 / 11)
+    figure = evolution_figure([NOW - DAY, NOW], shares, list("abcdefghijk"), "zh")
+    (axes,) = figure.axes
+    assert axes.get_ylabel() == "占比"
+    assert axes.get_legend().get_texts()[0].get_text() == "其他3项  27 %"
+    for axes in ledger_figure(make_ledger(5), "zh").axes:
+        assert "历史" in axes.get_title() or "分数" in axes.get_title()
 
 
 def areas(figure):

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from tfrec.interest.drawing import GREY, SERIES, date_axis, nothing
 from tfrec.interest.ledger_lines import Float64
+from tfrec.interest.waterfall import words
 from tfrec.interest.wording import one_line
 
 if TYPE_CHECKING:
@@ -18,17 +19,20 @@ if TYPE_CHECKING:
 DAY_MS = 86_400_000
 
 
-def evolution_figure(times: npt.ArrayLike, shares: npt.ArrayLike, names: Sequence[str]) -> Figure:
+def evolution_figure(
+    times: npt.ArrayLike, shares: npt.ArrayLike, names: Sequence[str], language: str = "en"
+) -> Figure:
     """The figure of `draw_evolution`."""
     from matplotlib.figure import Figure
 
     when, parts = _checked(times, shares, names)
+    text = words(language)
     figure = Figure(figsize=(10, 4.8), layout="constrained")
     axes = figure.add_subplot()
     if not parts.size:
-        nothing(axes, "there is nothing to draw")
+        nothing(axes, text["nothing"])
         return figure
-    parts, labels = _largest(parts, names)
+    parts, labels = _largest(parts, names, text["rest"])
     if when[0] == when[-1]:  # an area needs two ends
         when, parts = when[-1] + np.array([-0.5, 0.5]), parts[[-1, -1]]
     colours = [GREY if n == len(SERIES) else SERIES[n] for n in range(len(labels))]
@@ -40,8 +44,8 @@ def evolution_figure(times: npt.ArrayLike, shares: npt.ArrayLike, names: Sequenc
     )
     axes.set(xlim=(when[0], when[-1]), ylim=(0, float(parts.sum(axis=1).max()) or 1.0))
     axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
-    axes.set_ylabel("share")
-    date_axis(axes)
+    axes.set_ylabel(text["share"])
+    date_axis(axes, language)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -60,7 +64,7 @@ def _checked(
     return when[order], parts[order]
 
 
-def _largest(parts: Float64, names: Sequence[str]) -> tuple[Float64, list[str]]:
+def _largest(parts: Float64, names: Sequence[str], others_name: str) -> tuple[Float64, list[str]]:
     """Columns by last share, the largest lowest; what has no colour of its own as one column."""
     order = np.argsort(-parts[-1], kind="stable")
     shown, others = order[: len(SERIES)], order[len(SERIES) :]
@@ -68,4 +72,7 @@ def _largest(parts: Float64, names: Sequence[str]) -> tuple[Float64, list[str]]:
     if not len(others):
         return parts[:, shown], labels
     rest = parts[:, others].sum(axis=1, keepdims=True)
-    return np.concatenate([parts[:, shown], rest], axis=1), [*labels, f"{len(others)} others"]
+    return np.concatenate([parts[:, shown], rest], axis=1), [
+        *labels,
+        others_name.format(count=len(others)),
+    ]

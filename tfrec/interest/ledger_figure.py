@@ -61,6 +61,7 @@ def _sum(axes: Axes, rows: list[Step], language: str) -> None:
             ha="left" if right_of else "right",
             va="center",
             fontsize=9,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
         )
     axes.axvline(0, color=GREY, linewidth=1)
     axes.set_yticks(places, [row.label for row in rows])
@@ -116,7 +117,7 @@ def _positions(ledger: LedgerLines) -> tuple[Float64, bool]:
     # How much of the axis one stem covers.
     span = max(ledger.request_time, times.max()) - times.min()
     hidden = np.mean(np.diff(times) <= span * _STEM / _WIDE) if len(times) > 1 else 0.0
-    if known and hidden < 0.35:
+    if known and hidden < 0.2:
         return times / DAY_MS, True
     return np.arange(len(times), dtype=np.float64), False
 

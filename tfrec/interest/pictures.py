@@ -29,7 +29,11 @@ def draw_ledger(ledger: LedgerLines, path: Path | str, language: str = "en") -> 
 
 
 def draw_evolution(
-    times: npt.ArrayLike, shares: npt.ArrayLike, names: Sequence[str], path: Path | str
+    times: npt.ArrayLike,
+    shares: npt.ArrayLike,
+    names: Sequence[str],
+    path: Path | str,
+    language: str = "en",
 ) -> None:
     """Writes shares over time as stacked areas, with names ordered by the last share.
 
@@ -37,11 +41,12 @@ def draw_evolution(
         times: [T], unix milliseconds.
         shares: [T, C], not negative, of the facets or of the categories `names`.
         path: .png or .svg.
+        language: "en" or "zh".
 
     Raises:
         ValueError: shapes do not fit, or a share is negative or not finite.
-        UserError: another suffix, or a file that cannot be written.
+        UserError: another suffix, a language without words, or a file that cannot be written.
     """
     check_format(path)
     with style():
-        save(evolution_figure(times, shares, names), path)
+        save(evolution_figure(times, shares, names, language), path)

@@ -29,6 +29,9 @@ _WORDS = {
         "date axis": "date (UTC), dotted: now",
         "order axis": "events in order, the latest on the right",
         "facet": "facet",
+        "share": "share",
+        "rest": "{count} others",
+        "nothing": "there is nothing to draw",
     },
     "zh": {
         "sum": "分数的构成",
@@ -46,6 +49,9 @@ _WORDS = {
         "date axis": "日期（UTC），虚线为现在",
         "order axis": "按时间顺序，最新的在右侧",
         "facet": "兴趣",
+        "share": "占比",
+        "rest": "其他{count}项",
+        "nothing": "没有可画的内容",
     },
 }
 
