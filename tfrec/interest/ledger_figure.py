@@ -49,7 +49,7 @@ def _sum(axes: Axes, rows: list[Step], language: str) -> None:
     # A thin line takes the sum so far down to where the next bar starts.
     axes.vlines(ends[:-1], places[:-1] + 0.34, places[1:] - 0.34, color=GREY, linewidth=0.8)
     largest = float(np.abs(values).max())
-    digits = 2 if largest == 0 else max(2, 1 - int(np.floor(np.log10(largest))))
+    digits = int(np.clip(1 - np.floor(np.log10(largest or 1.0)), 2, 6))
     for place, row in enumerate(rows):
         right_of = row.value >= 0
         sign = "" if row is rows[-1] else "+"
@@ -180,7 +180,7 @@ def _facet_legend(axes: Axes, ledger: LedgerLines, text: dict[str, str]) -> None
     shown = [facet for facet in np.argsort(-used, kind="stable")[:10] if used[facet] > 0]
     names = [one_line(ledger.facets[facet], f"{text['facet']} {facet + 1}", 24) for facet in shown]
     patches = [Patch(color=colour(facet)) for facet in shown]
-    if len(shown) > 1 or any(name.strip() for name in names):
+    if shown:
         axes.legend(
             patches, names, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=9
         )
