@@ -46,6 +46,13 @@ def test_hand_worked_reliability():
     assert metrics.expected_calibration_error(p, y, bins=3) == pytest.approx(0.55 / 3)
 
 
+def test_ties_go_where_their_middle_falls():
+    # Ranks 1 to 3 share the mean rank 2, in the lower half of four; rank 4 is in the upper.
+    table = metrics.reliability(np.array([0.1, 0.9, 0.1, 0.1]), np.array([0, 1, 1, 0]), bins=2)
+    assert table.count.tolist() == [3, 1]
+    assert table.rate == pytest.approx([1 / 3, 1])
+
+
 def test_bins_have_equal_mass_without_ties():
     rng = np.random.default_rng(0)
     p = rng.permutation(np.linspace(0, 1, 1003) ** 3)

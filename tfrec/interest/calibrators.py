@@ -1,7 +1,7 @@
 """Calibrators: small maps from a score to a probability, fitted on validation events.
 
-None of them changes an order: scores more than rounding error apart keep theirs, so a list ranked
-by probability is the list ranked by score.
+None of them reverses an order, and scores 0.001 apart stay apart (save where a Platt sigmoid is
+within rounding of 0 or 1): a list ranked by probability is the list ranked by score.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_KNOTS = 64
 TEMPERATURES = (0.02, 50.0)
 # A score that predicts nothing, or the opposite, still gets this much slope.
 LEAST_SLOPE = 1e-3
-# How much of a straight ramp is in an isotonic curve: what makes its flat parts rise.
+# How much of a straight ramp is in an isotonic curve: what makes its flattest parts rise.
 _RAMP = 1e-3
 # Per logit beyond the outermost knots, the share of the remaining way to 0 or 1.
 _TAIL = 1e-3
@@ -222,7 +222,7 @@ def fit_isotonic(
     linear where the classic fit has steps. Neighbouring blocks share a knot so that each has
     about 1 / max_knots of the events, both classes counting half: where positives are rare, most
     knots are still where they are. Rates stay between Platt's smoothed targets, and a thousandth
-    of a straight ramp over the whole range makes equal rates rise.
+    of a straight ramp over the whole range makes rates that are all but equal rise visibly.
 
     Arguments:
         logits: [N], finite, N at least 1.
@@ -254,9 +254,7 @@ def fit_isotonic(
     knots_y = np.clip(rates, low, high)
     if len(knots_x) > 1:
         knots_y = (1 - _RAMP) * knots_y + _RAMP * ramp
-    # Between logits a rounding error apart the ramp does not rise: such a knot adds nothing.
-    rising = np.diff(knots_y, prepend=-1.0) > 0
-    return Isotonic(knots_x[rising], knots_y[rising])
+    return Isotonic(knots_x, knots_y)
 
 
 def logistic_line(
