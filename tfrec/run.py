@@ -20,7 +20,7 @@ from tfrec.data.options import DataConfig, SplitConfig
 from tfrec.errors import UserError
 from tfrec.evaluation.options import EvaluationConfig
 from tfrec.models.options import ModelConfig
-from tfrec.training.options import TrainingConfig
+from tfrec.training.options import LossConfig, TrainingConfig
 
 if TYPE_CHECKING:
     from tfrec.data.prepared import PreparedData
@@ -41,6 +41,7 @@ class RunConfig:
     split: SplitConfig = field(default_factory=SplitConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    losses: LossConfig = field(default_factory=LossConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
 

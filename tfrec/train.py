@@ -160,14 +160,15 @@ def _train(config: RunConfig, folder: Path) -> Results:
     strategy = setup.make_strategy(config.training)
     setup.seed_everything(config.training)
     train_sequences = split.train()
-    loss, batches = setup.make_loss_and_batches(
-        config.training,
-        train_sequences,
-        count_items(train_sequences, data.num_items),
-        config.model.max_length,
-        strategy.num_replicas_in_sync,
-    )
     with strategy.scope():
+        objective, batches = setup.make_objective_and_batches(
+            config.training,
+            config.model,
+            config.losses,
+            train_sequences,
+            count_items(train_sequences, data.num_items),
+            strategy.num_replicas_in_sync,
+        )
         model = build_model(config.model, data, train_sequences)
         optimizer = setup.make_optimizer(
             config.training, model.trainable_variables, batches.steps_per_epoch
@@ -194,7 +195,7 @@ def _train(config: RunConfig, folder: Path) -> Results:
     progressed = loop.fit(
         model,
         optimizer,
-        loss,
+        objective,
         batches,
         Validation(model, split, config.evaluation, seed),
         config.evaluation.metric,

@@ -31,6 +31,7 @@ class TrainingBatches:
                                    weighted sum, whatever the number of replicas it is split over
         negatives  int32 [B, negatives]  items drawn from `negative_probabilities`, one list per
                                    row; only when `negatives` > 0
+        uniforms   float32 [B, L]  random numbers in [0, 1), only when asked for
 
     Arguments:
         train: training sequences; those with fewer than two events give no example.
@@ -40,6 +41,7 @@ class TrainingBatches:
         seed: fixes the order of everything.
         negatives: items drawn per row.
         negative_probabilities: float [num_items]; uniform when None.
+        uniforms: whether losses need random numbers of their own.
         multiple_of: B is a multiple of it (the number of replicas).
 
     Example:
@@ -56,6 +58,7 @@ class TrainingBatches:
         seed: int,
         negatives: int = 0,
         negative_probabilities: npt.NDArray[np.floating] | None = None,
+        uniforms: bool = False,
         multiple_of: int = 1,
     ) -> None:
         self.sequences = train.take(train.lengths >= 2).last(max_length + 1)
@@ -65,6 +68,7 @@ class TrainingBatches:
         self.max_length = max_length
         self.seed = seed
         self.negatives = negatives
+        self.uniforms = uniforms
         self._cumulative: Float32 | None = None
         if negative_probabilities is not None:
             cumulative = np.cumsum(negative_probabilities, dtype=np.float64)
@@ -98,9 +102,12 @@ class TrainingBatches:
         bounds = np.linspace(0, len(rows), self.steps_per_epoch + 1).astype(np.int64)
         for step in range(first_step, self.steps_per_epoch):
             batch = self._gather(np.sort(rows[bounds[step] : bounds[step + 1]]), in_slot)
+            # A generator of its own per step, so that a resumed run draws the same.
+            own = np.random.default_rng([self.seed, epoch, step])
             if self.negatives:
-                # A generator of its own per step, so that a resumed run draws the same.
-                batch["negatives"] = self._draw(np.random.default_rng([self.seed, epoch, step]))
+                batch["negatives"] = self._draw(own)
+            if self.uniforms:
+                batch["uniforms"] = own.random((self.batch_size, self.max_length), np.float32)
             yield batch
 
     def _gather(self, rows: npt.NDArray[np.int64], in_slot: npt.NDArray[np.int64]) -> Batch:

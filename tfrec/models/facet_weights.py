@@ -92,9 +92,13 @@ class FacetWeights(keras.layers.Layer):
         decay = np.full((facets, 1, 1), 0.5)
         # Logarithms, so that both stay positive.
         self.log_decay = weight("log_decay", (facets, 1, 1), np.log(decay))
-        self.log_scale = weight("log_scale", (facets, 1, 1), np.log(half_lives / (2 ** (1 / decay) - 1)))
+        self.log_scale = weight(
+            "log_scale", (facets, 1, 1), np.log(half_lives / (2 ** (1 / decay) - 1))
+        )
         self.log_order = weight("log_order", (facets, 1, 1), np.full((facets, 1, 1), np.log(0.3)))
-        self.by_action = weight("by_action", (self.num_actions, facets), np.zeros((self.num_actions, facets)))
+        self.by_action = weight(
+            "by_action", (self.num_actions, facets), np.zeros((self.num_actions, facets))
+        )
         self.by_strength = weight("by_strength", (facets,), np.zeros(facets))
         if self.form != "softmax":
             start = np.full((facets, 1, 1), 0.0 if self.form == "sink" else -2.0)

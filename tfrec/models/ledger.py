@@ -11,8 +11,11 @@ from keras import ops
 from tfrec.models.facet_weights import DAY, FacetWeights
 from tfrec.models.hstu import HSTUBlock
 from tfrec.models.item_tower import ItemTower
+from tfrec.models.strength_readout import StrengthReadout
 from tfrec.models.relative_bias import RelativeBias, time_buckets
 from tfrec.models.transformer import TransformerBlock
+
+PRIOR_EVENTS = 5.0
 
 
 class Reading(NamedTuple):
@@ -21,7 +24,8 @@ class Reading(NamedTuple):
     embeddings: e, [I, D]. weights: a, [B, K, request, event]. values: v, [B, L, K, d].
     gates: g in (0, 2), [B, L, K]. conformity: κ ≥ 0, [B, L]. period: which period of popularity
     the request falls into, one-hot [B, L, W]. context: the residual's query [B, L, d], or None.
-    states: the state after each event, [B, L, D].
+    grades: how far each event's strength lies above the typical one, [B, L]. habit: their shrunken
+    mean over the history, [B, L].
     """
 
     embeddings: Any
@@ -31,13 +35,20 @@ class Reading(NamedTuple):
     conformity: Any
     period: Any
     context: Any
-    states: Any
+    grades: Any
+    habit: Any
 
-    def facets(self) -> Any:
-        """u_f = g_f Σ_s a_fs v_fs, [B, L, K, d]."""
-        values = ops.transpose(self.values, (0, 2, 1, 3))  # [B, K, event, d]
-        read = ops.transpose(ops.matmul(ops.cast(self.weights, values.dtype), values), (0, 2, 1, 3))
-        return read * self.gates[..., None]
+    def facets(self, weights: Any = None, values: Any = None) -> Any:
+        """u_f = g_f Σ_s a_fs v_fs, [B, L, K, d], with other weights or values if they are given."""
+        weights = self.weights if weights is None else weights
+        values = self.values if values is None else values
+        values = ops.transpose(values, (0, 2, 1, 3))  # [B, K, event, d]
+        read = ops.matmul(ops.cast(weights, values.dtype), values)
+        return ops.transpose(read, (0, 2, 1, 3)) * self.gates[..., None]
+
+    def graded(self) -> Any:
+        """The facets again, each event multiplied by its grade: what was liked, not what was taken."""
+        return self.facets(values=self.values * self.grades[..., None, None])
 
 
 class ItemSide(NamedTuple):
@@ -157,6 +168,7 @@ class Ledger(keras.Model):
         self.item_block = keras.layers.Dense(
             width, use_bias=False, name="item_block", kernel_initializer=start
         )
+        self.strength = StrengthReadout(num_items, facets)
         if residual:
             self.context = keras.layers.Dense(facet_dim, name="context")
             self.context_block = keras.layers.Dense(facet_dim, use_bias=False, name="context_block")
@@ -204,6 +216,12 @@ class Ledger(keras.Model):
         self.sign_slope = self.add_weight(
             shape=(self.num_actions,), initializer="zeros", name="sign_slope"
         )
+        self.engagement_line = self.add_weight(
+            shape=(2,),
+            initializer=lambda shape, dtype=None: ops.cast([0.5413, 0.0], dtype),
+            name="engagement_line",
+        )
+        self.strength.build()
         fixed = {"initializer": "zeros", "trainable": False}
         self.popularity = self.add_weight(
             shape=(self.num_periods, self.num_items), name="popularity", **fixed
@@ -268,8 +286,14 @@ class Ledger(keras.Model):
             conformity=crowd,
             period=self.period_of(batch["request_times"]),
             context=self.context(queries) if self.residual else None,
-            states=states,
+            grades=strengths,
+            habit=_shrunken_mean(strengths, ops.logical_and(mask, real[:, None, :])),
         )
+
+    def engagement(self, scores: Any) -> Any:
+        """The logit of P(engagement) that training fits to a score: a rising line."""
+        line = ops.convert_to_tensor(self.engagement_line)
+        return ops.softplus(line[0]) * scores + line[1]
 
     def join(self, reading: Reading) -> Any:
         """The concatenated state, [B, L, state_dim]."""
@@ -383,6 +407,13 @@ class Ledger(keras.Model):
 def _log_seconds(milliseconds: Any) -> Any:
     """log1p of seconds, scaled to about 0 .. 2 for anything up to decades."""
     return ops.log1p(ops.maximum(ops.cast(milliseconds, "float32"), 0.0) / 1000.0) / 10.0
+
+
+def _shrunken_mean(grades: Any, mask: Any) -> Any:
+    """Mean grade of a history as if `PRIOR_EVENTS` typical events stood in it too, [B, L]."""
+    known = ops.cast(mask, "float32")
+    total = ops.matmul(known, grades[..., None])[..., 0]
+    return total / (ops.sum(known, axis=-1) + PRIOR_EVENTS)
 
 
 def _gaps(times: Any, segments: Any) -> Any:

@@ -19,7 +19,7 @@ from tfrec.data.batches import TrainingBatches
 from tfrec.errors import Interrupted, UserError
 from tfrec.models.build import SequenceModel
 from tfrec.training import checkpoint
-from tfrec.training.losses import Loss
+from tfrec.training.objective import Objective
 from tfrec.training.options import TrainingConfig
 from tfrec.training.signals import StopRequest
 
@@ -39,7 +39,7 @@ class Progressed:
 
     Attributes:
         epoch, step: the next step to take.
-        loss_sum: summed loss of the steps of this epoch so far.
+        loss_sums: summed terms of the loss over the steps of this epoch so far.
         epoch_seconds: time spent on this epoch so far.
         best: best validation metric so far, None before the first validation.
         best_epoch: the epoch that it came from.
@@ -48,7 +48,7 @@ class Progressed:
 
     epoch: int = 0
     step: int = 0
-    loss_sum: float = 0.0
+    loss_sums: dict[str, float] = field(default_factory=dict)
     epoch_seconds: float = 0.0
     best: float | None = None
     best_epoch: int = -1
@@ -56,6 +56,11 @@ class Progressed:
 
     def finished(self, config: TrainingConfig) -> bool:
         return self.epoch >= config.epochs or self.stale >= config.patience
+
+    @property
+    def loss(self) -> float:
+        """Mean loss of the steps of this epoch so far."""
+        return sum(self.loss_sums.values()) / max(self.step, 1)
 
     @property
     def stale(self) -> int:
@@ -66,7 +71,7 @@ class Progressed:
 def fit(
     model: SequenceModel,
     optimizer: Any,
-    loss: Loss,
+    objective: Objective,
     batches: TrainingBatches,
     validate: Callable[[], dict[str, float]],
     metric: str,
@@ -83,7 +88,7 @@ def fit(
     Arguments:
         model: built under `strategy`, with the optimizer.
         optimizer: a built Keras optimizer.
-        loss: see `tfrec.training.losses`.
+        objective: see `tfrec.training.objective`.
         batches: the training stream.
         validate: ranks the validation cases with the model as it is now.
         metric: the name in `validate`'s result that is to rise.
@@ -105,10 +110,11 @@ def fit(
     def save() -> None:
         checkpoint.save(folder / LATEST, saved, asdict(progressed))
 
-    run_steps = _graph_call(model, optimizer, loss, config, strategy)
+    run_steps = _graph_call(model, optimizer, objective, config, strategy)
     stream = _device_stream(batches, progressed, strategy)
     with StopRequest() as stop:
         while not progressed.finished(config):
+            objective.start_epoch(progressed.epoch)
             _train_epoch(run_steps, stream, batches, progressed, config, stop, save)
             _finish_epoch(model, validate, metric, batches, progressed, config, folder, record)
             save()
@@ -119,7 +125,7 @@ def fit(
 
 
 def _train_epoch(
-    run_steps: Callable[[Any, int], Any],
+    run_steps: Callable[[Any, int], dict[str, float]],
     stream: Any,
     batches: TrainingBatches,
     progressed: Progressed,
@@ -136,21 +142,20 @@ def _train_epoch(
         while progressed.step < total:
             started = time.monotonic()
             steps = min(config.steps_per_call, total - progressed.step)
-            loss_sum = float(run_steps(stream, steps))
-            if not math.isfinite(loss_sum):
+            sums = run_steps(stream, steps)
+            if not math.isfinite(sum(sums.values())):
                 raise UserError(
-                    f"the loss is {loss_sum} in epoch {progressed.epoch + 1}, steps "
+                    f"the loss is {sum(sums.values())} in epoch {progressed.epoch + 1}, steps "
                     f"{progressed.step + 1} to {progressed.step + steps}: training diverged. "
                     f"Try a lower --learning-rate (now {config.learning_rate})"
                 )
             took = time.monotonic() - started
             progressed.step += steps
-            progressed.loss_sum += loss_sum
+            for name, value in sums.items():
+                progressed.loss_sums[name] = progressed.loss_sums.get(name, 0.0) + value
             progressed.epoch_seconds += took
             rate = batches.examples_per_epoch / total * steps / took
-            bar.update(
-                steps, loss=progressed.loss_sum / progressed.step, **shown, examples_per_s=rate
-            )
+            bar.update(steps, loss=progressed.loss, **shown, examples_per_s=rate)
             if stop.signal_number is not None or (
                 time.monotonic() - saved_at > 60 * config.checkpoint_minutes
             ):
@@ -177,7 +182,8 @@ def _finish_epoch(
         checkpoint.save(folder / BEST, model.variables, {"epoch": progressed.epoch, **metrics})
     epoch = {
         "epoch": progressed.epoch + 1,
-        "loss": progressed.loss_sum / progressed.step,
+        "loss": progressed.loss,
+        **_terms(progressed),
         **{f"validation {name}": value for name, value in metrics.items()},
         "seconds": progressed.epoch_seconds,
         "validation_seconds": time.monotonic() - started,
@@ -192,12 +198,20 @@ def _finish_epoch(
         f"{epoch['examples_per_s']:,.0f} examples/s  {seconds(epoch['seconds'])}"
     )
     progressed.epoch += 1
-    progressed.step, progressed.loss_sum, progressed.epoch_seconds = 0, 0.0, 0.0
+    progressed.step, progressed.loss_sums, progressed.epoch_seconds = 0, {}, 0.0
     if progressed.stale >= config.patience:
         say(
             f"no better {metric} for {progressed.stale} epochs; "
             f"the best was epoch {progressed.best_epoch + 1}"
         )
+
+
+def _terms(progressed: Progressed) -> dict[str, float]:
+    """The mean of each term of the loss, where there is more than one."""
+    if len(progressed.loss_sums) < 2:
+        return {}
+    sums = progressed.loss_sums
+    return {f"loss {name}": value / progressed.step for name, value in sums.items()}
 
 
 def _stop_if_asked(stop: StopRequest) -> None:
@@ -207,25 +221,36 @@ def _stop_if_asked(stop: StopRequest) -> None:
 
 
 def _graph_call(
-    model: SequenceModel, optimizer: Any, loss: Loss, config: TrainingConfig, strategy: Any
-) -> Callable[[Any, int], Any]:
-    """`(iterator, steps) -> summed loss`, compiled once for any number of steps."""
+    model: SequenceModel,
+    optimizer: Any,
+    objective: Objective,
+    config: TrainingConfig,
+    strategy: Any,
+) -> Callable[[Any, int], dict[str, float]]:
+    """`(iterator, steps) -> summed loss by term`, compiled once for any number of steps."""
     tf = import_tensorflow()
     variables = model.trainable_variables
     alone = strategy.num_replicas_in_sync == 1
 
+    names: list[str] = []  # of the terms, known once the step is traced
+
     def gradients_of(batch: dict[str, Any]) -> tuple[Any, list[Any]]:
         with tf.GradientTape() as tape:
-            states = model(batch, training=True)
-            value = loss(states, tf.cast(model.item_matrix(), states.dtype), batch)
+            terms = objective(model, batch)
+            names[:] = terms
+            values = tf.stack(list(terms.values()))
+            value = tf.reduce_sum(values)
         gradients = tape.gradient(value, variables)
         # An embedding's gradient comes as slices; the tied output makes it dense anyway.
-        return value, [tf.convert_to_tensor(gradient) for gradient in gradients]
+        return values, [
+            tf.zeros_like(variable) if gradient is None else tf.convert_to_tensor(gradient)
+            for gradient, variable in zip(gradients, variables, strict=True)
+        ]
 
     def update(batch: dict[str, Any]) -> Any:
-        value, gradients = gradients_of(batch)
+        values, gradients = gradients_of(batch)
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return value
+        return values
 
     if config.xla and alone:
         update = tf.function(update, jit_compile=True)
@@ -235,13 +260,20 @@ def _graph_call(
 
     @tf.function
     def run_steps(iterator: Any, steps: Any) -> Any:
-        total = tf.zeros((), tf.float32)
+        total = tf.zeros((1,), tf.float32)
         for _ in tf.range(steps):
+            tf.autograph.experimental.set_loop_options(
+                shape_invariants=[(total, tf.TensorShape((None,)))]
+            )
             per_replica = strategy.run(update, args=(next(iterator),))
             total += strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None)
         return total
 
-    return lambda iterator, steps: run_steps(iterator, tf.constant(steps))
+    def call(iterator: Any, steps: int) -> dict[str, float]:
+        values = run_steps(iterator, tf.constant(steps)).numpy().tolist()
+        return dict(zip(names, values, strict=True))
+
+    return call
 
 
 def _device_stream(batches: TrainingBatches, progressed: Progressed, strategy: Any) -> Any:

@@ -35,3 +35,21 @@ class TrainingConfig:
     checkpoint_minutes: float = option(
         5.0, "save a checkpoint this often inside an epoch; each epoch's end saves one anyway"
     )
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """The ledger's losses beside the ranking loss; 0 switches one off."""
+
+    deletion_loss: float = option(
+        0.0, "an event's line equals what deleting the event does to the score"
+    )
+    deletion_rows: float = option(0.25, "share of a batch's rows on which that is checked")
+    strength_loss: float = option(0.2, "predict the strength (rating, dwell) of the next event")
+    pointwise_loss: float = option(0.1, "the score also fits a probability of engagement")
+    long_short_loss: float = option(0.1, "lasting facets follow the history, momentary its end")
+    conformity_loss: float = option(0.1, "keep interest and crowd apart (DICE pairs)")
+    conformity_decay: float = option(0.9, "factor on --conformity-loss from epoch to epoch")
+    independence_loss: float = option(0.01, "distance correlation between facet blocks")
+    balance_loss: float = option(0.01, "no facet may fall out of use")
+    quality_decay: float = option(1e-3, "L2 on the quality line")

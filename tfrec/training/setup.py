@@ -13,12 +13,15 @@ from tfrec.data.batches import TrainingBatches
 from tfrec.data.sequences import Sequences
 from tfrec.errors import UserError
 from tfrec.models.options import ModelConfig
-from tfrec.training.options import TrainingConfig
+from tfrec.training.objective import Objective, RankingObjective
+from tfrec.training.options import LossConfig, TrainingConfig
 
 # Above this the full softmax costs more than drawing negatives.
 FULL_SOFTMAX_ITEMS = 20_000
 # Mikolov et al. 2013, arXiv 1310.4546, §2.2: negatives ∝ count^0.75.
 NEGATIVE_EXPONENT = 0.75
+# Negatives per row of the ledger's pairwise losses where the ranking loss needs none.
+PAIR_NEGATIVES = 8
 
 
 def check(config: TrainingConfig) -> None:
@@ -92,14 +95,15 @@ def settings(model: ModelConfig, training: TrainingConfig, num_items: int) -> di
     }
 
 
-def make_loss_and_batches(
+def make_objective_and_batches(
     config: TrainingConfig,
+    model: ModelConfig,
+    losses_config: LossConfig,
     train: Sequences,
     item_counts: npt.NDArray[np.int64],
-    max_length: int,
     replicas: int,
-) -> tuple[Any, TrainingBatches]:
-    """The loss and the batches that feed it what it needs.
+) -> tuple[Objective, TrainingBatches]:
+    """What to minimise, and the batches that feed it what it needs.
 
     Raises:
         UserError: no user has two training events.
@@ -123,17 +127,25 @@ def make_loss_and_batches(
             "no user has two events to train on after filtering and splitting. "
             "Loosen the filters or the split"
         )
+    objective: Objective = RankingObjective(loss)
+    negatives = 0 if name == "full" else config.negatives
+    if model.model == "ledger":
+        from tfrec.training.ledger_objective import LedgerObjective
+
+        objective = LedgerObjective(loss, losses_config)
+        negatives = negatives or PAIR_NEGATIVES
     batches = TrainingBatches(
         train,
         num_items,
-        max_length,
+        model.max_length,
         config.batch_size,
         config.seed,
-        negatives=0 if name == "full" else config.negatives,
+        negatives=negatives,
         negative_probabilities=probabilities,
+        uniforms=model.model == "ledger",
         multiple_of=replicas,
     )
-    return loss, batches
+    return objective, batches
 
 
 def make_optimizer(config: TrainingConfig, variables: list[Any], steps_per_epoch: int) -> Any:

@@ -1,0 +1,240 @@
+"""What the ledger is trained for: the next event, and that its lines mean what they say."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import keras
+from keras import ops
+
+from tfrec.models.ledger import ItemSide, Ledger, Reading
+from tfrec.training import disentangling_losses, interest_losses
+from tfrec.training.contrastive_losses import topic_supervision
+from tfrec.training.deletion_consistency import draw_deletions, remove_one_event
+from tfrec.training.losses import Loss
+from tfrec.training.objective import Terms
+from tfrec.training.options import LossConfig
+
+# CLSR (arXiv 2202.13090, §5.1) leaves out histories of at most 5 events and calls the last 3 recent.
+SHORTEST, RECENT = 5, 3
+# Items on which the independence of facet blocks is measured in one step.
+INDEPENDENCE_ITEMS = 256
+MOVED = ("items", "times", "actions", "strengths")
+
+
+class LedgerObjective:
+    """The ranking loss plus every auxiliary loss whose strength is above 0.
+
+    Arguments:
+        ranking: the loss over the catalogue, see `tfrec.training.losses`.
+        config: the strengths.
+
+    Call arguments:
+        model: a `Ledger`.
+        batch: of `TrainingBatches` with `negatives` and `uniforms`.
+
+    Returns:
+        The weighted terms by name; the loss is their sum.
+    """
+
+    def __init__(self, ranking: Loss, config: LossConfig) -> None:
+        self.ranking = ranking
+        self.config = config
+        self.conformity_strength = keras.Variable(
+            config.conformity_loss, dtype="float32", trainable=False
+        )
+
+    def start_epoch(self, epoch: int) -> None:
+        """DICE weakens its pairs from epoch to epoch."""
+        config = self.config
+        self.conformity_strength.assign(config.conformity_loss * config.conformity_decay**epoch)
+
+    def __call__(self, model: Ledger, batch: dict[str, Any]) -> Terms:
+        config = self.config
+        reading = model.read(batch, training=True)
+        states = model.join(reading)
+        side = model.item_side(reading.embeddings)
+        matrix = model.join_items(side)
+        terms = {"ranking": self.ranking(states, ops.cast(matrix, states.dtype), batch)}
+        quality = ops.convert_to_tensor(model.quality)
+        terms["quality"] = config.quality_decay * ops.mean(ops.square(quality))
+        if config.deletion_loss:
+            terms["deletion"] = config.deletion_loss * deletion_consistency(
+                model, batch, ops.cast(matrix, "float32"), config.deletion_rows
+            )
+        parts = _Parts.of(model, reading, states, side, matrix, batch)
+        if config.strength_loss and "target_strengths" in batch:
+            terms["strength"] = config.strength_loss * strength(model, reading, parts, batch)
+        if config.pointwise_loss:
+            terms["pointwise"] = config.pointwise_loss * pointwise(model, parts, batch)
+        if config.long_short_loss and model.facets > 1:
+            terms["long short"] = config.long_short_loss * long_short(model, reading, parts, batch)
+        if config.conformity_loss:
+            terms["conformity"] = self.conformity_strength * conformity(parts, batch)
+        if config.independence_loss and model.facets > 1:
+            blocks = ops.reshape(parts.target_blocks, (-1, model.facets, model.facet_dim))
+            step = max(1, blocks.shape[0] // INDEPENDENCE_ITEMS)
+            independence = disentangling_losses.block_independence(
+                ops.cast(blocks[::step][:INDEPENDENCE_ITEMS], "float32")
+            )
+            terms["independence"] = config.independence_loss * independence
+        if config.balance_loss and model.facets > 1:
+            shares = ops.abs(parts.target_facets)
+            shares = shares / ops.maximum(ops.sum(shares, axis=-1, keepdims=True), 1e-6)
+            terms["balance"] = config.balance_loss * disentangling_losses.facet_balance(
+                ops.reshape(shares, (-1, model.facets)), ops.reshape(batch["weights"], (-1,))
+            )
+        return terms
+
+
+class _Parts(NamedTuple):
+    """The ledger of every target and every negative, in float32.
+
+    facets u [B, L, K, d]; target_blocks [B, L, K, d]; target_facets Σ_s c_fs(y) [B, L, K];
+    negative_facets [B, L, M]; target_crowd, negative_crowd κ·lp [B, L], [B, L, M]; target_score,
+    negative_score [B, L], [B, L, M]; more_popular [B, L, M].
+    """
+
+    facets: Any
+    target_blocks: Any
+    target_facets: Any
+    negative_facets: Any
+    target_crowd: Any
+    negative_crowd: Any
+    target_score: Any
+    negative_score: Any
+    more_popular: Any
+
+    @classmethod
+    def of(
+        cls,
+        model: Ledger,
+        reading: Reading,
+        states: Any,
+        side: ItemSide,
+        matrix: Any,
+        batch: dict[str, Any],
+    ) -> _Parts:
+        targets, negatives = batch["targets"], batch["negatives"]
+        width = model.facets * model.facet_dim
+        states = ops.cast(states, "float32")
+        matrix = ops.cast(matrix, "float32")
+        own = ops.take(matrix, targets, axis=0)  # [B, L, S]
+        others = ops.transpose(ops.take(matrix, negatives, axis=0), (0, 2, 1))  # [B, S, M]
+        product = states * own
+        shape = (*ops.shape(targets), model.facets, model.facet_dim)
+        crowd = slice(width, width + model.num_periods)
+        popularity = ops.cast(reading.period, "float32")
+        return cls(
+            facets=ops.reshape(states[..., :width], shape),
+            target_blocks=ops.reshape(own[..., :width], shape),
+            target_facets=ops.sum(ops.reshape(product[..., :width], shape), axis=-1),
+            negative_facets=ops.matmul(states[..., :width], others[:, :width]),
+            target_crowd=ops.sum(product[..., crowd], axis=-1),
+            negative_crowd=ops.matmul(states[..., crowd], others[:, crowd]),
+            target_score=ops.sum(product, axis=-1),
+            negative_score=ops.matmul(states, others),
+            more_popular=ops.matmul(popularity, others[:, crowd])
+            > ops.sum(popularity * own[..., crowd], axis=-1, keepdims=True),
+        )
+
+
+def strength(model: Ledger, reading: Reading, parts: _Parts, batch: dict[str, Any]) -> Any:
+    """Huber loss of the strength read-out on standardised log1p strengths."""
+    blocks = parts.target_blocks
+    graded = ops.cast(reading.graded(), "float32")
+    predicted = model.strength.predict(
+        items=batch["targets"],
+        habit=reading.habit,
+        crowd=parts.target_crowd,
+        facets=parts.target_facets,
+        graded=ops.sum(graded * blocks, axis=-1),
+    )
+    wanted = batch["target_strengths"]
+    target = ops.where(ops.isnan(wanted), wanted, model.standardised(wanted))
+    return interest_losses.strength_huber(predicted, target, batch["weights"])
+
+
+def pointwise(model: Ledger, parts: _Parts, batch: dict[str, Any]) -> Any:
+    """Sigmoid cross-entropy of target against negatives on a line through the score."""
+    return interest_losses.pointwise_calibration(
+        model.engagement(parts.target_score),
+        model.engagement(parts.negative_score),
+        batch["weights"],
+    )
+
+
+def long_short(model: Ledger, reading: Reading, parts: _Parts, batch: dict[str, Any]) -> Any:
+    """The lasting facet resembles the whole history, the momentary one its last events."""
+    order = ops.argsort(model.facet_weights.half_life_days())
+    items = batch["items"]
+    same = ops.equal(batch["segments"][:, :, None], batch["segments"][:, None, :])
+    place = ops.arange(items.shape[1])
+    apart = place[:, None] - place[None, :]
+    real = ops.cast(items >= 0, "float32")[:, None, :]
+    whole = ops.cast(ops.logical_and(same, apart >= 0), "float32") * real
+    recent = whole * ops.cast(apart < RECENT, "float32")
+    known = ops.sum(whole, axis=-1)
+    weights = batch["weights"] * ops.cast(known > SHORTEST, "float32")
+    values = ops.cast(reading.values, "float32")
+
+    def pulled(facet: Any, near_recent: bool) -> Any:
+        value = ops.take(values, facet, axis=2)  # [B, L, d]
+        interest = ops.take(parts.facets, facet, axis=2)
+        all_mean = ops.matmul(whole, value) / ops.maximum(known, 1.0)[..., None]
+        count = ops.maximum(ops.sum(recent, axis=-1), 1.0)[..., None]
+        recent_mean = ops.matmul(recent, value) / count
+        near, far = (recent_mean, all_mean) if near_recent else (all_mean, recent_mean)
+        return ops.sum(weights * ops.softplus(ops.sum(interest * (far - near), axis=-1)))
+
+    return pulled(order[-1], False) + pulled(order[0], True)
+
+
+def conformity(parts: _Parts, batch: dict[str, Any]) -> Any:
+    """DICE's pairs between the facets together (interest) and the crowd line."""
+    return disentangling_losses.conformity_pairs(
+        ops.sum(parts.target_facets, axis=-1),
+        parts.negative_facets,
+        parts.target_crowd,
+        parts.negative_crowd,
+        parts.more_popular,
+        batch["weights"],
+    )
+
+
+def deletion_consistency(
+    model: Ledger, batch: dict[str, Any], matrix: Any, share_of_rows: float
+) -> Any:
+    """(s(H) − s(H without e) − c_e)², for one deleted event e of every history of some rows.
+
+    The history without e is encoded again. The line c_e then equals what really happens when the
+    event is deleted, at every later request of the history: to the score of the item that came
+    next, and on average over the catalogue.
+    """
+    rows = max(1, round(share_of_rows * batch["items"].shape[0]))
+    chosen = ops.argsort(batch["uniforms"][:, 0])[:rows]
+    part = {
+        name: ops.take(batch[name], chosen, axis=0)
+        for name in (*MOVED, "segments", "positions", "request_times", "targets", "uniforms")
+    }
+    deleted = draw_deletions(part["segments"], part["uniforms"], newest=True)
+    before = model.read(part)
+    after = model.read(remove_one_event(part, deleted, MOVED))
+    gone = ops.cast(deleted, before.weights.dtype)[:, None, None, :]
+    line = before.facets(before.weights * gone)
+    width = model.facets * model.facet_dim
+    shape = (*ops.shape(part["items"]), width)
+    change = model.join(before) - model.join(after)
+    explained = ops.pad(ops.reshape(line, shape), ((0, 0), (0, 0), (0, change.shape[-1] - width)))
+    gap = ops.cast(change - explained, "float32")  # [R, L, S]
+
+    same = ops.equal(part["segments"][:, :, None], part["segments"][:, None, :])
+    place = ops.arange(same.shape[1])
+    later = ops.logical_and(same, place[:, None] >= place[None, :])
+    asked = ops.any(ops.logical_and(later, deleted[:, None, :]), axis=-1)
+    weights = ops.cast(asked, "float32")
+    weights = weights / ops.maximum(ops.sum(weights), 1.0)
+    own = ops.sum(gap * ops.take(matrix, part["targets"], axis=0), axis=-1)
+    spread = ops.matmul(ops.transpose(matrix), matrix) / matrix.shape[0]
+    catalogue = ops.sum(ops.matmul(gap, spread) * gap, axis=-1)
+    return ops.sum(weights * (ops.square(own) + catalogue)) / 2.0
