@@ -1,0 +1,134 @@
+"""A user of a ledger run at one request time: the history, its reading, what may be recommended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tfrec.data.sequences import Bool, Int32, Int64, Sequences
+from tfrec.errors import UserError
+from tfrec.interest.explanation import explain
+from tfrec.interest.ledger_lines import LedgerLines
+from tfrec.interest.reading import LedgerReader, Readings
+
+if TYPE_CHECKING:
+    import pyarrow
+
+    from tfrec.data.prepared import PreparedData
+    from tfrec.interest.load import LedgerRun
+
+_COMPARED_IDS = 50_000  # ids that an unknown one is compared with
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One user at one time.
+
+    Attributes:
+        reader: of the run's model.
+        data: the run's.
+        user: id.
+        history: one sequence, all events before the request.
+        time: of the request, unix milliseconds.
+        readings: of that one history.
+        facets: K names.
+        place: of each item among items of equal score, the smaller the better, [I].
+    """
+
+    reader: LedgerReader
+    data: PreparedData
+    user: str
+    history: Sequences
+    time: int
+    readings: Readings
+    facets: Sequence[str]
+    place: Int32
+
+    @property
+    def times(self) -> Int64:
+        """The time as an array, [1]."""
+        return np.array([self.time], np.int64)
+
+    @property
+    def seen(self) -> Bool:
+        """True for items of the history, [I]."""
+        seen = np.zeros(self.data.num_items, bool)
+        seen[self.history.items()] = True
+        return seen
+
+    def ledgers(self, items: Int32, readings: Readings | None = None) -> list[LedgerLines]:
+        """One ledger per item, by readings with gains if they are given."""
+        given = self.readings if readings is None else readings
+        [found] = explain(
+            self.reader, self.data, self.history, given, items[None], self.times, self.facets
+        )
+        return found
+
+    def order(self, removed: Bool, readings: Readings | None = None) -> Int32:
+        """The items that are not removed, best first."""
+        given = self.readings if readings is None else readings
+        scores = given.scores(self.reader.catalogue)[0]
+        order = np.lexsort((self.place, -scores))
+        return order[~removed[order]].astype(np.int32)
+
+
+def ask(run: LedgerRun, user: str, at: str | None, facets: Sequence[str]) -> Asked:
+    """Reads a user's history up to a time.
+
+    Arguments:
+        run: a trained ledger.
+        user: id in the log.
+        at: ISO 8601, unix seconds or milliseconds; None: just after the newest event of the log.
+        facets: K names.
+
+    Raises:
+        UserError: the user is not known, or `at` is no time or the log has none.
+    """
+    from tfrec.data.timestamps import parse_one
+    from tfrec.evaluation.ranking import tie_order
+
+    data = run.data
+    row = place_of("user", user, data.users["user_id"])
+    if at is None:
+        time = int(data.columns.timestamp.max()) + 1
+    elif data.meta.time_unit == "none":
+        raise UserError(f"--at {at}: the log has no times; leave --at out")
+    else:
+        time = parse_one(at, "--at")
+    history = _before(data.sequences().take(np.array([row])), time)
+    reader = LedgerReader(run.model)
+    readings = reader.read_at(history, np.array([time], np.int64))
+    place = tie_order(data.num_items, run.config.training.seed)
+    return Asked(reader, data, user, history, time, readings, facets, place)
+
+
+def place_of(what: str, name: str, column: pyarrow.ChunkedArray) -> int:
+    """Row of an id in the users or the catalogue.
+
+    Raises:
+        UserError: it is not there; the message names ids that look like it.
+    """
+    import pyarrow.compute as pc
+
+    row = pc.index(column, name).as_py()
+    if row >= 0:
+        return int(row)
+    some = column.slice(0, _COMPARED_IDS).to_pylist()
+    close = get_close_matches(name, some, n=3, cutoff=0.0)
+    raise UserError(
+        f"{what} {name!r} is not in the log; it has {', '.join(map(repr, close))} "
+        f"and {len(column) - len(close):,} more"
+    )
+
+
+def _before(sequence: Sequences, time: int) -> Sequences:
+    """The events of one sequence before a time."""
+    start, stop = int(sequence.starts[0]), int(sequence.stops[0])
+    known = np.searchsorted(sequence.columns.timestamp[start:stop], time, side="left")
+    return Sequences(
+        sequence.users, sequence.starts, np.array([start + int(known)]), sequence.columns
+    )

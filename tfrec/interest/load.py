@@ -1,0 +1,72 @@
+"""A trained ledger run, opened to be asked."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tfrec.config import resolve
+from tfrec.errors import UserError
+from tfrec.run import CHECKPOINTS, CONFIG, RunConfig, load_data, must_be_run
+
+if TYPE_CHECKING:
+    from tfrec.data.prepared import PreparedData
+    from tfrec.data.splits import Split
+    from tfrec.models.ledger import Ledger
+
+
+@dataclass(frozen=True)
+class LedgerRun:
+    """A run folder's parts.
+
+    Attributes:
+        folder: of the run.
+        config: everything that the run depends on.
+        data, split: what it was trained on.
+        model: with the best weights.
+        epoch: in which they were reached, from 1.
+    """
+
+    folder: Path
+    config: RunConfig
+    data: PreparedData
+    split: Split
+    model: Ledger
+    epoch: int
+
+
+def load_run(folder: Path) -> LedgerRun:
+    """Opens a run of `python -m tfrec.train` and restores its best weights.
+
+    Raises:
+        UserError: it is no run, not of the ledger, has no weights yet, or its data is gone.
+
+    Example:
+        >>> run = load_run(Path("runs/a"))   # doctest: +SKIP
+        >>> run.model.facets                 # doctest: +SKIP
+        4
+    """
+    config = resolve(RunConfig, argparse.Namespace(), must_be_run(folder) / CONFIG)
+    if config.model.model != "ledger":
+        raise UserError(
+            f"{folder} holds the model {config.model.model}; only the ledger explains itself. "
+            "Train one with python -m tfrec.train --model ledger"
+        )
+    from tfrec.data.splits import load_split
+    from tfrec.models.build import build_model
+    from tfrec.training import checkpoint, loop, setup
+
+    weights = folder / CHECKPOINTS / loop.BEST
+    if not weights.exists():
+        raise UserError(
+            f"{folder} has no trained weights yet; finish its training with "
+            f"python -m tfrec.train --resume {folder}"
+        )
+    data = load_data(folder, config)
+    split = load_split(folder, data)
+    setup.seed_everything(config.training)
+    model = build_model(config.model, data, split.train())
+    best = checkpoint.restore(weights, model.variables)
+    return LedgerRun(folder, config, data, split, model, best["epoch"] + 1)  # type: ignore[arg-type]
