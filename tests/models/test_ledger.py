@@ -10,6 +10,10 @@ from tests.models.harness import LENGTH, NUM_ACTIONS, NUM_ITEMS, packed_batch, r
 from tfrec.models.ledger import Ledger
 
 
+# Trained by losses of their own, see tests/training/test_ledger_objective.py.
+READOUTS = ("engagement_line", "strength_readout", "category_given_topic")
+
+
 def small(**changes: object) -> Ledger:
     keras.utils.set_random_seed(3)
     options = {
@@ -39,8 +43,12 @@ def small(**changes: object) -> Ledger:
 @pytest.mark.parametrize("weights", ["softmax", "sink", "pointwise"])
 @pytest.mark.parametrize("encoder", ["sasrec", "hstu"])
 def test_ledger_keeps_every_promise(encoder: str, weights: str, tmp_path: Path) -> None:
-    run_model_checks(small(encoder=encoder, weights=weights), tmp_path)
+    run_model_checks(small(encoder=encoder, weights=weights), tmp_path, READOUTS)
 
 
 def test_ledger_with_its_residual_line_keeps_every_promise(tmp_path: Path) -> None:
-    run_model_checks(small(residual=True, num_categories=0), tmp_path)
+    run_model_checks(small(residual=True, num_categories=0), tmp_path, READOUTS)
+
+
+def test_ledger_with_topics_keeps_every_promise(tmp_path: Path) -> None:
+    run_model_checks(small(facets=3, topics=2), tmp_path, READOUTS)

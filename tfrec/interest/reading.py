@@ -78,7 +78,7 @@ class Readings:
 
     def take(self, rows: slice | Int64) -> Readings:
         """The chosen users, in the chosen order."""
-        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        columns: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         return Readings(**{k: None if v is None else v[rows] for k, v in columns.items()})
 
     def with_gains(
@@ -186,9 +186,8 @@ class LedgerReader:
         tf = import_tensorflow()
         self.model = model
         side = model.item_side(model.tower())
-        self.catalogue = Catalogue(
-            *(None if part is None else np.asarray(part, np.float32) for part in side)
-        )
+        parts: Any = (None if part is None else np.asarray(part, np.float32) for part in side)
+        self.catalogue = Catalogue(*parts)
         self._read = tf.function(_newest(model), jit_compile=True)
 
     def read(self, cases: Cases) -> Readings:
@@ -198,7 +197,7 @@ class LedgerReader:
     def read_at(self, histories: Sequences, request_times: Int64) -> Readings:
         """Histories asked at the given unix milliseconds, [N]."""
         parts = list(self._batches(histories, request_times))
-        columns = zip(*parts, strict=True)
+        columns: Any = zip(*parts, strict=True)
         return Readings(*(None if c[0] is None else np.concatenate(c) for c in columns))
 
     def read_tokens(self, tokens: Tokens) -> Readings:
@@ -214,7 +213,7 @@ class LedgerReader:
             block = {n: array[start : start + _USERS_PER_BATCH] for n, array in padded.items()}
             answer = self._read(block)
             parts.append([None if x is None else x.numpy() for x in answer])
-        columns = [
+        columns: Any = [
             None if c[0] is None else np.concatenate(c)[:count] for c in zip(*parts, strict=True)
         ]
         return Readings(tokens["items"], tokens["times"], *columns)

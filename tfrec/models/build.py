@@ -54,7 +54,7 @@ def build_model(config: ModelConfig, data: PreparedData, train: Sequences) -> Se
 
     model: Any
     if config.model == "ledger":
-        return _build_ledger(config, data, train)
+        return _build_ledger(config, data, train)  # type: ignore[no-any-return]
     if config.model == "sasrec":
         from tfrec.models.sasrec import SASRec
 
@@ -97,6 +97,7 @@ def _build_ledger(config: ModelConfig, data: PreparedData, train: Sequences) -> 
         config.dropout,
         config.facets,
         config.facet_dim,
+        config.topics,
         config.encoder,
         config.weights,
         config.request_time,

@@ -11,11 +11,13 @@ from keras import ops
 from tfrec.models.facet_weights import DAY, FacetWeights
 from tfrec.models.hstu import HSTUBlock
 from tfrec.models.item_tower import ItemTower
-from tfrec.models.strength_readout import StrengthReadout
 from tfrec.models.relative_bias import RelativeBias, time_buckets
+from tfrec.models.strength_readout import StrengthReadout
 from tfrec.models.transformer import TransformerBlock
 
+# Typical events that stand beside a history when its mean grade is taken.
 PRIOR_EVENTS = 5.0
+TOPIC_TEMPERATURE = 0.1
 
 
 class Reading(NamedTuple):
@@ -89,6 +91,10 @@ class Ledger(keras.Model):
         dropout: rate in the encoder.
         facets: K.
         facet_dim: width of a facet's block, d.
+        topics: how many of the facets, the last ones, are topics: an item belongs to topic f by the
+            share π_if = softmax_f(<e_i, m_f> / 0.1), which multiplies its values and its block
+            (Ma et al., NeurIPS 2019, MacridVAE, arXiv 1910.14238, eq. 5), so that such a facet
+            carries taste only from items of a topic to items of that topic.
         encoder: "sasrec" (softmax attention blocks) or "hstu"; both read how many events and how
             much time lie between two events.
         weights: "softmax", "sink" or "pointwise", see `FacetWeights`.
@@ -124,6 +130,7 @@ class Ledger(keras.Model):
         dropout: float = 0.2,
         facets: int = 4,
         facet_dim: int = 16,
+        topics: int = 0,
         encoder: str = "sasrec",
         weights: str = "softmax",
         request_time: bool = True,
@@ -182,6 +189,7 @@ class Ledger(keras.Model):
         self.rate = dropout
         self.facets = facets
         self.facet_dim = facet_dim
+        self.topics = topics
         self.encoder = encoder
         self.weights_form = weights
         self.request_time = request_time
@@ -210,6 +218,16 @@ class Ledger(keras.Model):
         if self.residual:
             self.context.build(states)
             self.context_block.build((None, self.dim))
+        if self.topics:
+            self.prototypes = self.add_weight(
+                shape=(self.dim, self.topics), initializer="glorot_uniform", name="prototypes"
+            )
+            if self.tower.num_categories:
+                self.category_given_topic = self.add_weight(
+                    shape=(self.topics, self.tower.num_categories),
+                    initializer="glorot_uniform",
+                    name="category_given_topic",
+                )
         self.quality = self.add_weight(shape=(self.num_items,), initializer="zeros", name="quality")
         # ψ: what an event's value is multiplied by, 1 or more or less by its strength.
         self.sign = self.add_weight(shape=(self.num_actions,), initializer="ones", name="sign")
@@ -250,38 +268,43 @@ class Ledger(keras.Model):
         table = self.tower(training=training)
         embedded = ops.take(table, ops.maximum(items, 0), axis=0)
         embedded = embedded * ops.cast(real, dtype)[..., None]
-        strengths = self.standardised(batch["strengths"])
+        # What stands beside a missing item says nothing.
+        strengths = ops.where(real, self.standardised(batch["strengths"]), 0.0)
+        actions = ops.where(real, batch["actions"], 0)
 
         # True: the query may read the key: one history, and the key is not newer.
         same = segments[:, :, None] == segments[:, None, :]
         order = ops.arange(ops.shape(items)[1])
         mask = ops.logical_and(same, order[:, None] >= order[None, :])  # [batch, query, key]
-        states = self._encode(embedded, batch, strengths, mask, training)
+        x = embedded + self.action_embedding(actions)
+        states = self._encode(x, times, segments, strengths, mask, training)
 
         if not self.request_time:
             asked = times
-        since = _log_seconds(asked - times)
+        # Without any event there is no time since.
+        since = ops.where(real, _log_seconds(asked - times), 0.0)
         queries = states + self.request_features(ops.cast(since, dtype)[..., None])
         ages = ops.maximum(asked[:, :, None] - times[:, None, :], 0)
         weights = self.facet_weights(
             queries,
             states,
             ops.cast(ages, "float32") / DAY,
-            batch["actions"],
+            actions,
             strengths,
             ops.logical_and(mask, real[:, None, :]),
         )
-        sign = ops.take(self.sign, batch["actions"]) + strengths * ops.take(
-            self.sign_slope, batch["actions"]
-        )
+        sign = ops.take(self.sign, actions) + strengths * ops.take(self.sign_slope, actions)
         values = self.value(self.dropout(embedded, training=training))
         values = values * ops.cast(sign, dtype)[..., None]
-        shape = (*ops.shape(items), self.facets, self.facet_dim)
+        values = ops.reshape(values, (*ops.shape(items), self.facets, self.facet_dim))
+        if self.topics:
+            shares = ops.take(self.membership(table), ops.maximum(items, 0), axis=0)
+            values = values * shares[..., None]
         crowd = ops.softplus(self.crowd(queries)[..., 0])
         return Reading(
             embeddings=table,
             weights=weights,
-            values=ops.reshape(values, shape),
+            values=values,
             gates=2.0 * ops.sigmoid(self.gate(queries)),
             conformity=crowd,
             period=self.period_of(batch["request_times"]),
@@ -319,13 +342,26 @@ class Ledger(keras.Model):
         crowd = crowd - ops.mean(crowd)
         quality = centred(ops.convert_to_tensor(self.quality)[:, None])[:, 0]
         along = ops.sum(quality * crowd) / ops.maximum(ops.sum(crowd * crowd), 1e-9)
-        blocks = centred(self.item_block(embeddings))
+        blocks = ops.reshape(
+            self.item_block(embeddings), (self.num_items, self.facets, self.facet_dim)
+        )
+        if self.topics:
+            blocks = blocks * self.membership(embeddings)[..., None]
         return ItemSide(
-            blocks=ops.reshape(blocks, (self.num_items, self.facets, self.facet_dim)),
+            blocks=centred(blocks),
             quality=quality - along * crowd,
             popularity=ops.convert_to_tensor(self.popularity),
             context=centred(self.context_block(embeddings)) if self.residual else None,
         )
+
+    def membership(self, embeddings: Any) -> Any:
+        """How much each item belongs to each facet, [I, K]: π for topics, 1 for the others."""
+        general = ops.ones((self.num_items, self.facets - self.topics), embeddings.dtype)
+        if not self.topics:
+            return general
+        likeness = ops.matmul(embeddings, ops.cast(self.prototypes, embeddings.dtype))
+        shares = ops.softmax(likeness / (TOPIC_TEMPERATURE * self.dim**0.5), axis=-1)
+        return ops.concatenate([general, shares], axis=-1)
 
     def join_items(self, side: ItemSide) -> Any:
         """The concatenated item matrix, [I, state_dim]."""
@@ -344,7 +380,7 @@ class Ledger(keras.Model):
         return self.join_items(self.item_side(self.tower()))
 
     def period_of(self, request_times: Any) -> Any:
-        """One-hot of the period that each request falls into, [B, L, W]; early ones into the first."""
+        """One-hot of the period that each request falls into, [B, L, W]; the first from the start."""
         begun = request_times[..., None] >= ops.convert_to_tensor(self.period_starts)
         number = ops.maximum(ops.sum(ops.cast(begun, "int32"), axis=-1) - 1, 0)
         return ops.one_hot(number, self.num_periods, dtype=self.compute_dtype)
@@ -363,19 +399,12 @@ class Ledger(keras.Model):
         self.popularity.assign(logarithm)
 
     def _encode(
-        self,
-        embedded: Any,
-        batch: dict[str, Any],
-        strengths: Any,
-        mask: Any,
-        training: bool,
+        self, x: Any, times: Any, segments: Any, strengths: Any, mask: Any, training: bool
     ) -> Any:
         """h: what the history says up to each event, [B, L, D]."""
-        times = batch["times"]
-        features = ops.stack([strengths, _gaps(times, batch["segments"])], axis=-1)
+        features = ops.stack([strengths, _gaps(times, segments)], axis=-1)
         features = self.event_features(ops.cast(features, self.compute_dtype))
-        x = embedded + self.action_embedding(batch["actions"]) + features
-        states = self.dropout(self.input_norm(x), training=training)
+        states = self.dropout(self.input_norm(x + features), training=training)
         buckets = time_buckets(times)
         for bias, block in zip(self.relative, self.blocks, strict=True):
             states = block(states, mask, bias(buckets), training=training)
@@ -391,6 +420,7 @@ class Ledger(keras.Model):
             "dropout": self.rate,
             "facets": self.facets,
             "facet_dim": self.facet_dim,
+            "topics": self.topics,
             "encoder": self.encoder,
             "weights": self.weights_form,
             "request_time": self.request_time,

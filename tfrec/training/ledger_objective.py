@@ -15,7 +15,7 @@ from tfrec.training.losses import Loss
 from tfrec.training.objective import Terms
 from tfrec.training.options import LossConfig
 
-# CLSR (arXiv 2202.13090, §5.1) leaves out histories of at most 5 events and calls the last 3 recent.
+# CLSR (arXiv 2202.13090) leaves out histories of at most 5 events and calls the last 3 recent.
 SHORTEST, RECENT = 5, 3
 # Items on which the independence of facet blocks is measured in one step.
 INDEPENDENCE_ITEMS = 256
@@ -78,6 +78,11 @@ class LedgerObjective:
                 ops.cast(blocks[::step][:INDEPENDENCE_ITEMS], "float32")
             )
             terms["independence"] = config.independence_loss * independence
+        if config.topic_loss and model.topics and model.tower.num_categories:
+            shares = model.membership(reading.embeddings)[:, -model.topics :]
+            terms["topic"] = config.topic_loss * topic_supervision(
+                shares, model.category_given_topic, model.tower.categories
+            )
         if config.balance_loss and model.facets > 1:
             shares = ops.abs(parts.target_facets)
             shares = shares / ops.maximum(ops.sum(shares, axis=-1, keepdims=True), 1e-6)
@@ -219,7 +224,11 @@ def deletion_consistency(
     }
     deleted = draw_deletions(part["segments"], part["uniforms"], newest=True)
     before = model.read(part)
-    after = model.read(remove_one_event(part, deleted, MOVED))
+    shorter = remove_one_event(part, deleted, MOVED)
+    # Where nothing is left, the request stands alone, as an empty history does in ranking.
+    left = shorter["items"] >= 0
+    shorter["segments"] = ops.where(left, part["segments"], -part["segments"])
+    after = model.read(shorter)
     gone = ops.cast(deleted, before.weights.dtype)[:, None, None, :]
     line = before.facets(before.weights * gone)
     width = model.facets * model.facet_dim

@@ -51,5 +51,6 @@ class LossConfig:
     conformity_loss: float = option(0.1, "keep interest and crowd apart (DICE pairs)")
     conformity_decay: float = option(0.9, "factor on --conformity-loss from epoch to epoch")
     independence_loss: float = option(0.01, "distance correlation between facet blocks")
+    topic_loss: float = option(0.05, "topic facets follow the categories")
     balance_loss: float = option(0.01, "no facet may fall out of use")
     quality_decay: float = option(1e-3, "L2 on the quality line")

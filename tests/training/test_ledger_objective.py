@@ -1,0 +1,125 @@
+"""The ledger's losses: each reaches what it should, none when switched off."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.models.harness import LENGTH, NUM_ITEMS, packed_batch
+from tests.models.test_ledger import small
+from tfrec.training.ledger_objective import LedgerObjective, deletion_consistency
+from tfrec.training.losses import full_cross_entropy
+from tfrec.training.options import LossConfig
+
+STRENGTHS = [field.name for field in dataclasses.fields(LossConfig) if "_loss" in field.name]
+
+
+def training_batch(seed: int = 0) -> dict[str, tf.Tensor]:
+    rng = np.random.default_rng(seed)
+    batch = packed_batch(seed)
+    real = batch["segments"] > 0
+    batch["targets"] = np.where(real, rng.integers(0, NUM_ITEMS, real.shape), 0).astype(np.int32)
+    batch["target_strengths"] = np.where(real, rng.integers(1, 6, real.shape), np.nan).astype(
+        np.float32
+    )
+    batch["weights"] = (real / real.sum()).astype(np.float32)
+    batch["negatives"] = rng.integers(0, NUM_ITEMS, (3, 4)).astype(np.int32)
+    batch["uniforms"] = rng.random(real.shape, np.float32)
+    return {name: tf.constant(value) for name, value in batch.items()}
+
+
+def config(**changes: float) -> LossConfig:
+    return LossConfig(**(dict.fromkeys(STRENGTHS, 0.0) | {"quality_decay": 0.0} | changes))
+
+
+def test_all_losses_together_reach_every_weight_and_compile() -> None:
+    model = small(facets=3, topics=2)
+    on = config(**dict.fromkeys(STRENGTHS, 1.0), deletion_rows=1.0, quality_decay=1.0)
+    objective = LedgerObjective(full_cross_entropy, on)
+    objective.start_epoch(0)
+    batch = training_batch()
+    # Without dropout, so that eager and graph see the same.
+    model.dropout.rate = 0.0
+    for block in model.blocks:
+        block.dropout.rate = block.attention.dropout.rate = 0.0
+    model.tower.id_dropout = 0.0
+    with tf.GradientTape() as tape:
+        eager = objective(model, batch)
+        total = tf.add_n(list(eager.values()))
+    gradients = tape.gradient(total, model.trainable_variables)
+    for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
+        assert gradient is not None, f"no gradient reaches {variable.path}"
+        gradient = tf.convert_to_tensor(gradient).numpy()
+        assert np.isfinite(gradient).all(), variable.path
+        assert np.abs(gradient).max() > 0, f"{variable.path} gets zeros"
+    compiled = tf.function(lambda b: objective(model, b), jit_compile=True)(batch)
+    assert set(compiled) == set(eager) and len(eager) == 10
+    for name, value in eager.items():
+        np.testing.assert_allclose(compiled[name], value, rtol=1e-3, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("name", STRENGTHS)
+def test_a_loss_is_there_only_when_it_is_switched_on(name: str) -> None:
+    if name == "balance_loss":
+        pytest.skip("its term is 0 while all facets are in use")
+    model, batch = small(facets=3, topics=2), training_batch()
+    objective = LedgerObjective(full_cross_entropy, config(**{name: 1.0}))
+    objective.start_epoch(0)
+    terms = objective(model, batch)
+    assert set(terms) - {"ranking", "quality"} == {name.removesuffix("_loss").replace("_", " ")}
+    assert float(terms[name.removesuffix("_loss").replace("_", " ")]) != 0
+
+
+def test_conformity_decays_from_epoch_to_epoch() -> None:
+    objective = LedgerObjective(
+        full_cross_entropy, LossConfig(conformity_loss=0.5, conformity_decay=0.9)
+    )
+    objective.start_epoch(3)
+    assert float(objective.conformity_strength) == pytest.approx(0.5 * 0.9**3)
+
+
+def test_deletion_consistency_is_the_squared_gap_between_line_and_real_deletion() -> None:
+    """Against histories that are really shortened and read one at a time."""
+    model = small(weights="sink")
+    batch = training_batch()
+    matrix = tf.constant(np.asarray(model.item_matrix()))
+    got = float(deletion_consistency(model, batch, matrix, share_of_rows=1.0))
+
+    tokens = {name: batch[name].numpy() for name in packed_batch()}
+    uniforms, targets = batch["uniforms"].numpy(), batch["targets"].numpy()
+    items = np.asarray(matrix, np.float64)
+    gaps = []
+    for row, columns in ((0, range(6)), (1, range(2)), (1, range(2, 5)), (2, range(2))):
+        columns = list(columns)
+        gone = columns[int(np.argmax(uniforms[row, columns]))]
+        for asked in [c for c in columns if c >= gone]:
+            known = [c for c in columns if c <= asked]
+            full, reading = read_one(model, tokens, row, known, asked)
+            short, _ = read_one(model, tokens, row, [c for c in known if c != gone], asked)
+            place = LENGTH - len(known) + known.index(gone)
+            weight = reading.weights.numpy()[0, :, -1, place]
+            gate = reading.gates.numpy()[0, -1]
+            value = reading.values.numpy()[0, place]
+            line = np.zeros(full.shape)
+            line[: value.size] = ((gate * weight)[:, None] * value).reshape(-1)
+            gap = full - short - line
+            everywhere = items @ gap
+            gaps.append((everywhere[targets[row, asked]] ** 2 + np.mean(everywhere**2)) / 2)
+    assert got == pytest.approx(np.mean(gaps), rel=1e-3)
+
+
+def read_one(
+    model: object, tokens: dict[str, np.ndarray], row: int, columns: list[int], asked: int
+) -> tuple[np.ndarray, object]:
+    """The state of one history alone in a row, its newest event last, asked at `asked`'s time."""
+    alone = {}
+    for name, array in tokens.items():
+        fill = {"items": -1, "strengths": np.nan}.get(name, 0)
+        alone[name] = np.full((1, LENGTH), fill, array.dtype)
+        if columns:
+            alone[name][0, LENGTH - len(columns) :] = array[row, columns]
+    alone["segments"][0, LENGTH - max(len(columns), 1) :] = 1
+    alone["request_times"][0, -1] = tokens["request_times"][row, asked]
+    reading = model.read({name: tf.constant(value) for name, value in alone.items()})  # type: ignore[attr-defined]
+    return model.join(reading).numpy()[0, -1].astype(np.float64), reading  # type: ignore[attr-defined]
