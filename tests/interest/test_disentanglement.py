@@ -10,19 +10,18 @@ from tests.models.harness import NUM_ITEMS
 from tests.models.test_ledger import small
 from tfrec.interest.calibrators import Temperature
 from tfrec.interest.disentanglement import (
-    SwapTest,
     disentangle,
     facet_reports,
     half_life_days,
     item_values,
     lasting,
-    swap_test,
     without_crowd,
     without_history,
 )
 from tfrec.interest.distribution import distribution
 from tfrec.interest.facet_names import separation
 from tfrec.interest.reading import LedgerReader, Readings
+from tfrec.interest.swap import SwapTest, swap_test
 
 USERS = 30
 SHARES = np.eye(4)[np.arange(NUM_ITEMS) % 4]
