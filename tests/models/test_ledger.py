@@ -9,7 +9,6 @@ import pytest
 from tests.models.harness import LENGTH, NUM_ACTIONS, NUM_ITEMS, packed_batch, run_model_checks
 from tfrec.models.ledger import Ledger
 
-
 # Trained by losses of their own, see tests/training/test_ledger_objective.py.
 READOUTS = ("engagement_line", "strength_readout", "category_given_topic")
 

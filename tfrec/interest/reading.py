@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -78,8 +78,11 @@ class Readings:
 
     def take(self, rows: slice | Int64) -> Readings:
         """The chosen users, in the chosen order."""
-        columns: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Readings(**{k: None if v is None else v[rows] for k, v in columns.items()})
+        chosen: dict[str, Any] = {}
+        for field in fields(self):
+            column = getattr(self, field.name)
+            chosen[field.name] = None if column is None else column[rows]
+        return Readings(**chosen)
 
     def with_gains(
         self,
@@ -98,11 +101,12 @@ class Readings:
         """
         gates = self.gates * np.broadcast_to(np.asarray(facet_gain, np.float32), self.gates.shape)
         events = np.broadcast_to(np.asarray(event_gain, np.float32), self.items.shape)
-        columns = {field.name: getattr(self, field.name) for field in fields(self)}
-        columns["gates"] = gates
-        columns["weights"] = self.weights * events[:, None, :]
-        columns["conformity"] = self.conformity * np.asarray(conformity_gain, np.float32)
-        return Readings(**columns)
+        return replace(
+            self,
+            gates=gates,
+            weights=self.weights * events[:, None, :],
+            conformity=self.conformity * np.asarray(conformity_gain, np.float32),
+        )
 
     def facets(self) -> Float32:
         """Facet vectors u_f = g_f Σ_s a_fs v_fs, [N, K, d]."""
@@ -197,8 +201,11 @@ class LedgerReader:
     def read_at(self, histories: Sequences, request_times: Int64) -> Readings:
         """Histories asked at the given unix milliseconds, [N]."""
         parts = list(self._batches(histories, request_times))
-        columns: Any = zip(*parts, strict=True)
-        return Readings(*(None if c[0] is None else np.concatenate(c) for c in columns))
+        columns: list[Any] = [
+            None if column[0] is None else np.concatenate(column)
+            for column in zip(*parts, strict=True)
+        ]
+        return Readings(*columns)
 
     def read_tokens(self, tokens: Tokens) -> Readings:
         """One history per row with its newest event in the last column, see `event_tokens`."""

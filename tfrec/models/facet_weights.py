@@ -34,7 +34,8 @@ class LogitTerms(NamedTuple):
 class FacetWeights(keras.layers.Layer):
     """a_fs: the weight of event s in facet f, not negative, from a sum of four named terms.
 
-        ℓ_fs = q_f(h_t)·k_f(h_s)/√w − λ_f log1p(age_s/τ_f) − μ_f log1p(order_s) + A_f(action, strength)
+        ℓ_fs = q_f(h_t)·k_f(h_s)/√w − λ_f log1p(age_s/τ_f) − μ_f log1p(order_s)
+               + A_f(action, strength)
 
     The age term is a hyperbolic decay (1 + age/τ)^(−λ): a power law for small τ, an exponential
     where both λ and τ grow. Its half-life τ(2^(1/λ) − 1) starts between minutes and months.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,56 +11,12 @@ from keras import ops
 from tfrec.models.facet_weights import DAY, FacetWeights
 from tfrec.models.hstu import HSTUBlock
 from tfrec.models.item_tower import ItemTower
+from tfrec.models.ledger_parts import ItemSide, Reading, gaps, log_seconds, shrunken_mean
 from tfrec.models.relative_bias import RelativeBias, time_buckets
 from tfrec.models.strength_readout import StrengthReadout
 from tfrec.models.transformer import TransformerBlock
 
-# Typical events that stand beside a history when its mean grade is taken.
-PRIOR_EVENTS = 5.0
 TOPIC_TEMPERATURE = 0.1
-
-
-class Reading(NamedTuple):
-    """All that the ledger's lines are made of, for every place of a batch.
-
-    embeddings: e, [I, D]. weights: a, [B, K, request, event]. values: v, [B, L, K, d].
-    gates: g in (0, 2), [B, L, K]. conformity: κ ≥ 0, [B, L]. period: which period of popularity
-    the request falls into, one-hot [B, L, W]. context: the residual's query [B, L, d], or None.
-    grades: how far each event's strength lies above the typical one, [B, L]. habit: their shrunken
-    mean over the history, [B, L].
-    """
-
-    embeddings: Any
-    weights: Any
-    values: Any
-    gates: Any
-    conformity: Any
-    period: Any
-    context: Any
-    grades: Any
-    habit: Any
-
-    def facets(self, weights: Any = None, values: Any = None) -> Any:
-        """u_f = g_f Σ_s a_fs v_fs, [B, L, K, d], with other weights or values if they are given."""
-        weights = self.weights if weights is None else weights
-        values = self.values if values is None else values
-        values = ops.transpose(values, (0, 2, 1, 3))  # [B, K, event, d]
-        read = ops.matmul(ops.cast(weights, values.dtype), values)
-        return ops.transpose(read, (0, 2, 1, 3)) * self.gates[..., None]
-
-    def graded(self) -> Any:
-        """The facets again, each event multiplied by its grade: what was liked, not what was taken."""
-        return self.facets(values=self.values * self.grades[..., None, None])
-
-
-class ItemSide(NamedTuple):
-    """blocks: õ, [I, K, d]. quality: β, [I]. popularity: lp by period, [W, I].
-    context: õ_r, [I, d], or None."""
-
-    blocks: Any
-    quality: Any
-    popularity: Any
-    context: Any
 
 
 @keras.saving.register_keras_serializable("tfrec")
@@ -257,7 +213,7 @@ class Ledger(keras.Model):
         self.built = True
 
     def call(self, batch: dict[str, Any], training: bool = False) -> Any:
-        return self.join(self.read(batch, training))
+        return self.read(batch, training).state()
 
     def read(self, batch: dict[str, Any], training: bool = False) -> Reading:
         """The forward pass up to the parts of the ledger."""
@@ -282,7 +238,7 @@ class Ledger(keras.Model):
         if not self.request_time:
             asked = times
         # Without any event there is no time since.
-        since = ops.where(real, _log_seconds(asked - times), 0.0)
+        since = ops.where(real, log_seconds(asked - times), 0.0)
         queries = states + self.request_features(ops.cast(since, dtype)[..., None])
         ages = ops.maximum(asked[:, :, None] - times[:, None, :], 0)
         weights = self.facet_weights(
@@ -310,26 +266,13 @@ class Ledger(keras.Model):
             period=self.period_of(batch["request_times"]),
             context=self.context(queries) if self.residual else None,
             grades=strengths,
-            habit=_shrunken_mean(strengths, ops.logical_and(mask, real[:, None, :])),
+            habit=shrunken_mean(strengths, ops.logical_and(mask, real[:, None, :])),
         )
 
     def engagement(self, scores: Any) -> Any:
         """The logit of P(engagement) that training fits to a score: a rising line."""
         line = ops.convert_to_tensor(self.engagement_line)
         return ops.softplus(line[0]) * scores + line[1]
-
-    def join(self, reading: Reading) -> Any:
-        """The concatenated state, [B, L, state_dim]."""
-        facets = reading.facets()
-        batch, length, _, _ = ops.shape(facets)
-        parts = [
-            ops.reshape(facets, (batch, length, self.facets * self.facet_dim)),
-            reading.conformity[..., None] * ops.cast(reading.period, facets.dtype),
-            ops.ones((batch, length, 1), facets.dtype),
-        ]
-        if self.residual:
-            parts.append(reading.context)
-        return ops.concatenate(parts, axis=-1)
 
     def item_side(self, embeddings: Any) -> ItemSide:
         """What the lines of every item are made of."""
@@ -363,24 +306,12 @@ class Ledger(keras.Model):
         shares = ops.softmax(likeness / (TOPIC_TEMPERATURE * self.dim**0.5), axis=-1)
         return ops.concatenate([general, shares], axis=-1)
 
-    def join_items(self, side: ItemSide) -> Any:
-        """The concatenated item matrix, [I, state_dim]."""
-        dtype = side.blocks.dtype
-        parts = [
-            ops.reshape(side.blocks, (self.num_items, self.facets * self.facet_dim)),
-            ops.cast(ops.transpose(side.popularity), dtype),
-            ops.cast(side.quality, dtype)[:, None],
-        ]
-        if self.residual:
-            parts.append(side.context)
-        return ops.concatenate(parts, axis=-1)
-
     def item_matrix(self) -> Any:
         """The catalogue as vectors to score against, [I, state_dim]."""
-        return self.join_items(self.item_side(self.tower()))
+        return self.item_side(self.tower()).matrix()
 
     def period_of(self, request_times: Any) -> Any:
-        """One-hot of the period that each request falls into, [B, L, W]; the first from the start."""
+        """One-hot of the period of each request, [B, L, W]; early ones fall into the first."""
         begun = request_times[..., None] >= ops.convert_to_tensor(self.period_starts)
         number = ops.maximum(ops.sum(ops.cast(begun, "int32"), axis=-1) - 1, 0)
         return ops.one_hot(number, self.num_periods, dtype=self.compute_dtype)
@@ -402,7 +333,7 @@ class Ledger(keras.Model):
         self, x: Any, times: Any, segments: Any, strengths: Any, mask: Any, training: bool
     ) -> Any:
         """h: what the history says up to each event, [B, L, D]."""
-        features = ops.stack([strengths, _gaps(times, segments)], axis=-1)
+        features = ops.stack([strengths, gaps(times, segments)], axis=-1)
         features = self.event_features(ops.cast(features, self.compute_dtype))
         states = self.dropout(self.input_norm(x + features), training=training)
         buckets = time_buckets(times)
@@ -432,22 +363,3 @@ class Ledger(keras.Model):
             "num_periods": self.num_periods,
             "name": self.name,
         }
-
-
-def _log_seconds(milliseconds: Any) -> Any:
-    """log1p of seconds, scaled to about 0 .. 2 for anything up to decades."""
-    return ops.log1p(ops.maximum(ops.cast(milliseconds, "float32"), 0.0) / 1000.0) / 10.0
-
-
-def _shrunken_mean(grades: Any, mask: Any) -> Any:
-    """Mean grade of a history as if `PRIOR_EVENTS` typical events stood in it too, [B, L]."""
-    known = ops.cast(mask, "float32")
-    total = ops.matmul(known, grades[..., None])[..., 0]
-    return total / (ops.sum(known, axis=-1) + PRIOR_EVENTS)
-
-
-def _gaps(times: Any, segments: Any) -> Any:
-    """Log time since the event before, [B, L]; 0 for the first of a history."""
-    same = segments[:, 1:] == segments[:, :-1]
-    gaps = ops.where(same, _log_seconds(times[:, 1:] - times[:, :-1]), 0.0)
-    return ops.pad(gaps, ((0, 0), (1, 0)))

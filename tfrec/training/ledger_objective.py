@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from tfrec.models.ledger import ItemSide, Ledger, Reading
+from tfrec.models.ledger import Ledger
+from tfrec.models.ledger_parts import ItemSide, Reading
 from tfrec.training import disentangling_losses, interest_losses
 from tfrec.training.contrastive_losses import topic_supervision
 from tfrec.training.deletion_consistency import draw_deletions, remove_one_event
@@ -52,9 +53,9 @@ class LedgerObjective:
     def __call__(self, model: Ledger, batch: dict[str, Any]) -> Terms:
         config = self.config
         reading = model.read(batch, training=True)
-        states = model.join(reading)
+        states = reading.state()
         side = model.item_side(reading.embeddings)
-        matrix = model.join_items(side)
+        matrix = side.matrix()
         terms = {"ranking": self.ranking(states, ops.cast(matrix, states.dtype), batch)}
         quality = ops.convert_to_tensor(model.quality)
         terms["quality"] = config.quality_decay * ops.mean(ops.square(quality))
@@ -233,7 +234,7 @@ def deletion_consistency(
     line = before.facets(before.weights * gone)
     width = model.facets * model.facet_dim
     shape = (*ops.shape(part["items"]), width)
-    change = model.join(before) - model.join(after)
+    change = before.state() - after.state()
     explained = ops.pad(ops.reshape(line, shape), ((0, 0), (0, 0), (0, change.shape[-1] - width)))
     gap = ops.cast(change - explained, "float32")  # [R, L, S]
 
