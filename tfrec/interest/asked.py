@@ -11,6 +11,9 @@ import numpy as np
 
 from tfrec.data.sequences import Bool, Int32, Int64, Sequences
 from tfrec.errors import UserError
+from tfrec.interest.calibrators import Temperature
+from tfrec.interest.categories import category_names
+from tfrec.interest.disentanglement import FacetReport, facet_reports
 from tfrec.interest.explanation import explain
 from tfrec.interest.ledger_lines import LedgerLines
 from tfrec.interest.reading import LedgerReader, Readings
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
     from tfrec.data.prepared import PreparedData
     from tfrec.interest.load import LedgerRun
+    from tfrec.interest.readouts import Readouts
 
 _COMPARED_IDS = 50_000  # ids that an unknown one is compared with
 
@@ -35,8 +39,9 @@ class Asked:
         history: one sequence, all events before the request.
         time: of the request, unix milliseconds.
         readings: of that one history.
-        facets: K names.
+        reports: what each of the K facets is about.
         place: of each item among items of equal score, the smaller the better, [I].
+        readouts: what scores are calibrated to; None if the run has none.
     """
 
     reader: LedgerReader
@@ -45,8 +50,24 @@ class Asked:
     history: Sequences
     time: int
     readings: Readings
-    facets: Sequence[str]
+    reports: Sequence[FacetReport]
     place: Int32
+    readouts: Readouts | None
+
+    @property
+    def facets(self) -> list[str]:
+        """K names."""
+        return [report.name for report in self.reports]
+
+    @property
+    def timed(self) -> bool:
+        """Whether the log has times; else the order of its rows stands in for them."""
+        return self.data.meta.time_unit != "none"
+
+    @property
+    def temperature(self) -> Temperature:
+        """Of the softmax over the catalogue; 1 without read-outs."""
+        return Temperature(1.0) if self.readouts is None else self.readouts.temperature
 
     @property
     def times(self) -> Int64:
@@ -76,20 +97,20 @@ class Asked:
         return order[~removed[order]].astype(np.int32)
 
 
-def ask(run: LedgerRun, user: str, at: str | None, facets: Sequence[str]) -> Asked:
+def ask(run: LedgerRun, user: str, at: str | None) -> Asked:
     """Reads a user's history up to a time.
 
     Arguments:
         run: a trained ledger.
         user: id in the log.
         at: ISO 8601, unix seconds or milliseconds; None: just after the newest event of the log.
-        facets: K names.
 
     Raises:
         UserError: the user is not known, or `at` is no time or the log has none.
     """
     from tfrec.data.timestamps import parse_one
     from tfrec.evaluation.ranking import tie_order
+    from tfrec.models.build import category_matrix
 
     data = run.data
     row = place_of("user", user, data.users["user_id"])
@@ -102,8 +123,9 @@ def ask(run: LedgerRun, user: str, at: str | None, facets: Sequence[str]) -> Ask
     history = _before(data.sequences().take(np.array([row])), time)
     reader = LedgerReader(run.model)
     readings = reader.read_at(history, np.array([time], np.int64))
+    reports = facet_reports(reader, category_matrix(data), category_names(data))
     place = tie_order(data.num_items, run.config.training.seed)
-    return Asked(reader, data, user, history, time, readings, facets, place)
+    return Asked(reader, data, user, history, time, readings, reports, place, run.readouts)
 
 
 def place_of(what: str, name: str, column: pyarrow.ChunkedArray) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tfrec.config import resolve
 from tfrec.errors import UserError
@@ -14,6 +14,7 @@ from tfrec.run import CHECKPOINTS, CONFIG, RunConfig, load_data, must_be_run
 if TYPE_CHECKING:
     from tfrec.data.prepared import PreparedData
     from tfrec.data.splits import Split
+    from tfrec.interest.readouts import Readouts
     from tfrec.models.ledger import Ledger
 
 
@@ -27,6 +28,7 @@ class LedgerRun:
         data, split: what it was trained on.
         model: with the best weights.
         epoch: in which they were reached, from 1.
+        readouts: what scores are calibrated to; None if the run has none.
     """
 
     folder: Path
@@ -35,6 +37,7 @@ class LedgerRun:
     split: Split
     model: Ledger
     epoch: int
+    readouts: Readouts | None
 
 
 def load_run(folder: Path) -> LedgerRun:
@@ -55,6 +58,7 @@ def load_run(folder: Path) -> LedgerRun:
             "Train one with python -m tfrec.train --model ledger"
         )
     from tfrec.data.splits import load_split
+    from tfrec.interest.readouts import READOUTS, Readouts
     from tfrec.models.build import build_model
     from tfrec.training import checkpoint, loop, setup
 
@@ -69,4 +73,6 @@ def load_run(folder: Path) -> LedgerRun:
     setup.seed_everything(config.training)
     model = build_model(config.model, data, split.train())
     best = checkpoint.restore(weights, model.variables)
-    return LedgerRun(folder, config, data, split, model, best["epoch"] + 1)  # type: ignore[arg-type]
+    readouts = Readouts.load(folder) if (folder / READOUTS).exists() else None
+    ledger: Any = model
+    return LedgerRun(folder, config, data, split, ledger, best["epoch"] + 1, readouts)

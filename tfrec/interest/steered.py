@@ -11,7 +11,7 @@ import numpy as np
 from tfrec.data.sequences import Bool, Int32
 from tfrec.errors import UserError
 from tfrec.interest.asked import Asked
-from tfrec.interest.ledger_lines import LedgerLines
+from tfrec.interest.ledger_lines import Event, LedgerLines
 from tfrec.interest.reading import Readings
 from tfrec.interest.steering import Feedback, Gains, gains
 
@@ -52,16 +52,22 @@ class Steered:
     before: list[LedgerLines]
     after: list[Moved]
 
+    @property
+    def forgotten(self) -> list[Event]:
+        """The events whose lines were silenced."""
+        events = self.before[0].events if self.before else []
+        return [e for e, gain in zip(events, self.gains.event_gain, strict=False) if gain == 0]
+
+    @property
+    def error(self) -> float:
+        """Largest |change - promised|: rounding."""
+        return max((abs(m.after - m.before - m.promised) for m in self.after), default=0.0)
+
     def to_json(self) -> dict[str, Any]:
         """Plain Python values."""
-        forgotten = [
-            event.item
-            for event, gain in zip(self.before[0].events, self.gains.event_gain, strict=True)
-            if gain == 0
-        ]
         return {
             "facet_gains": dict(zip(self.facets, self.gains.facet_gain.tolist(), strict=True)),
-            "forgotten": forgotten,
+            "forgotten": list(dict.fromkeys(event.item for event in self.forgotten)),
             "crowd_gain": self.gains.conformity_gain,
             "before": [
                 {"item": ledger.item, "title": ledger.title, "score": ledger.score}

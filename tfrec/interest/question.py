@@ -1,0 +1,36 @@
+"""What a user of a ledger run is asked about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tfrec.interest.steering import Feedback
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked.
+
+    Attributes:
+        user: id in the log.
+        items: ids of the items to explain; none: the top recommendations.
+        at: time of the request; None: just after the newest event of the whole log.
+        top: recommendations, at least 1.
+        language: of the sentences, "en" or "zh".
+        feedback: what the user wants changed.
+        blocked: categories that must not be recommended.
+    """
+
+    user: str
+    items: Sequence[str] = ()
+    at: str | None = None
+    top: int = 5
+    language: str = "en"
+    feedback: Feedback = field(default_factory=Feedback)
+    blocked: Sequence[str] = ()
+
+    @property
+    def steers(self) -> bool:
+        """Whether anything is to be changed."""
+        return self.feedback != Feedback() or bool(self.blocked)
