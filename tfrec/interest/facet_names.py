@@ -108,6 +108,9 @@ def facet_names(
     "momentary" for the shortest, otherwise "facet n" with n counted from 1. Without categories
     no facet is named after items: those that a facet says most about need have nothing in common.
 
+    A name says what the facet tells apart best, for or against. It does not say that all its lines
+    are about that, nor that a user in whom the facet is loud likes it.
+
     Arguments:
         half_life_days: [K].
         separated: of K facets and C categories; None without categories.
