@@ -1,8 +1,10 @@
 """Fitted read-outs: against truths that were planted, and from the file that stores them."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,11 +24,13 @@ from tfrec.data.split_labels import TEST, VALIDATION
 from tfrec.data.splits import Split, make_split
 from tfrec.errors import UserError
 from tfrec.evaluation.calibration import expected_calibration_error
+from tfrec.interest import reading
 from tfrec.interest.action_readout import fit_actions, item_rates, multinomial_loss
 from tfrec.interest.calibrators import blockwise_nll, fit_temperature
 from tfrec.interest.engagement import fit_engagement, next_event_blocks, sample_pairs
 from tfrec.interest.fit_readouts import fit_readouts, grade_values, strong_threshold
 from tfrec.interest.held_out import held_out
+from tfrec.interest.reading import LedgerReader
 from tfrec.interest.readouts import READOUTS, Readouts
 from tfrec.interest.strength_link import fit_strength_link
 
@@ -286,8 +290,17 @@ def split() -> Split:
 
 
 @pytest.fixture(scope="module")
-def fitted(split: Split) -> Readouts:
-    return fit_readouts(small(dropout=0.0), split, seed=0)
+def ledger() -> Iterator[Any]:
+    """A ledger whose forward pass is compiled once for all fits."""
+    reader = LedgerReader(small(dropout=0.0))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "LedgerReader", lambda model: reader)
+        yield reader.model
+
+
+@pytest.fixture(scope="module")
+def fitted(ledger: Any, split: Split) -> Readouts:
+    return fit_readouts(ledger, split, seed=0)
 
 
 def arrays(readouts: Readouts, folder: Path) -> dict[str, np.ndarray]:
@@ -296,14 +309,14 @@ def arrays(readouts: Readouts, folder: Path) -> dict[str, np.ndarray]:
         return {name: saved[name] for name in saved.files}
 
 
-def test_validation_alone_is_fitted_on(split: Split, fitted: Readouts, tmp_path: Path) -> None:
+def test_validation_alone_is_fitted_on(
+    ledger: Any, split: Split, fitted: Readouts, tmp_path: Path
+) -> None:
     before = arrays(fitted, tmp_path)
-    other_test = arrays(fit_readouts(small(dropout=0.0), changed(split, TEST)), tmp_path)
+    other_test = arrays(fit_readouts(ledger, changed(split, TEST)), tmp_path)
     for name, array in before.items():
         np.testing.assert_array_equal(other_test[name], array, err_msg=name)
-    other_validation = arrays(
-        fit_readouts(small(dropout=0.0), changed(split, VALIDATION)), tmp_path
-    )
+    other_validation = arrays(fit_readouts(ledger, changed(split, VALIDATION)), tmp_path)
     for name in ("grades/ordinal_thresholds", "actions/intercept", "strength/line"):
         assert not np.array_equal(other_validation[name], before[name])
 
