@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,14 @@ import numpy as np
 import pytest
 
 from tests.training.worlds import arguments, train
+from tfrec.data.cases import Cases
+from tfrec.errors import UserError
 from tfrec.evaluation.model_ranking import ModelRanker
+from tfrec.explain import main
 from tfrec.interest.answer import answer
 from tfrec.interest.answer_page import page
 from tfrec.interest.fit_readouts import fit_readouts
-from tfrec.interest.load import load_run
+from tfrec.interest.load import LedgerRun, load_run
 from tfrec.interest.question import Question
 from tfrec.interest.readouts import READOUTS
 from tfrec.interest.steering import Feedback
@@ -40,21 +44,28 @@ def write_world(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     log = write_world(tmp_path_factory.mktemp("world"))
-    folder = log.parent / "run"
+    run = log.parent / "run"
     done = train(
+        "--no-xla",  # a run of a few steps is over before it is compiled
         *arguments(
-            log, folder, model="ledger", epochs="2", facets="2", facet_dim="4", max_length="8",
+            log, run, model="ledger", epochs="1", layers="1", facets="2", facet_dim="4",
+            max_length="8", batch_size="40", steps_per_call="1",
             columns="strength=rating", items=str(log.parent / "items.csv"), text="title",
             categories="kinds", baselines="none",
         )
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return folder
+    return run
 
 
-def explain(run: Path, *argv: str) -> subprocess.CompletedProcess[str]:
+@pytest.fixture(scope="module")
+def run(folder: Path) -> LedgerRun:
+    return load_run(folder)
+
+
+def explain(run: LedgerRun, *argv: str) -> subprocess.CompletedProcess[str]:
     """python -m tfrec.explain in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "tfrec.explain", str(run), *argv],
@@ -64,15 +75,15 @@ def explain(run: Path, *argv: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def numbers(run: Path, **question: Any) -> Any:
-    """What --json writes, asked in this process and read back as JSON."""
+def numbers(run: LedgerRun, **question: Any) -> Any:
+    """What --json writes, asked in this process and read back."""
     return json.loads(json.dumps(answer(run, Question(**question)).to_json(), allow_nan=False))
 
 
-def test_the_command_prints_a_page_draws_and_writes_numbers(run: Path, tmp_path: Path) -> None:
+def test_the_command_prints_a_page_draws_and_writes_numbers(folder: Path, tmp_path: Path) -> None:
     picture, written = tmp_path / "why.png", tmp_path / "why.json"
     done = explain(
-        run, "--user", "u3", "--top", "2", "--crowd", "0", "--plot", str(picture),
+        folder, "--user", "u3", "--top", "2", "--crowd", "0", "--plot", str(picture),
         "--json", str(written),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -96,20 +107,19 @@ def test_the_command_prints_a_page_draws_and_writes_numbers(run: Path, tmp_path:
     assert [one["title"] in done.stdout for one in found["explanation"]] == [True, True]
 
 
-def test_json_alone_is_json_alone(run: Path) -> None:
-    done = explain(run, "--user", "u3", "--item", "i5", "--json", "-")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["explanation"][0]["item"] == "i5"
+def test_json_alone_is_json_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(folder), "--user", "u3", "--item", "i5", "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["explanation"][0]["item"] == "i5"
 
 
-def test_lines_sum_to_the_score_that_ranks(run: Path) -> None:
+def test_lines_sum_to_the_score_that_ranks(run: LedgerRun) -> None:
     found = numbers(run, user="u3", top=4)
-    opened = load_run(run)
-    row = opened.data.users["user_id"].to_pylist().index("u3")
-    history = opened.data.sequences().take(np.array([row]))
-    cases = _cases(history, found["request_time"])
-    served = ModelRanker(opened.model).score(cases)[0]
-    ids = opened.data.items["item_id"].to_pylist()
+    row = run.data.users["user_id"].to_pylist().index("u3")
+    history = run.data.sequences().take(np.array([row]))
+    time = np.array([found["request_time"]])
+    cases = Cases(history, np.zeros(1, np.int32), np.array([0, 1]), time)
+    served = ModelRanker(run.reader.model).score(cases)[0]
+    ids = run.data.items["item_id"].to_pylist()
     for one in found["explanation"]:
         lines = one["quality"] + one["conformity"] + one["context"]
         lines += sum(sum(event["contributions"]) for event in one["events"])
@@ -121,13 +131,7 @@ def test_lines_sum_to_the_score_that_ranks(run: Path) -> None:
     assert [one["rank"] for one in found["explanation"]] == [1, 2, 3, 4]
 
 
-def _cases(history: Any, time: int) -> Any:
-    from tfrec.data.cases import Cases
-
-    return Cases(history, np.zeros(1, np.int32), np.array([0, 1]), np.array([time]))
-
-
-def test_sentences_are_traceable_to_lines(run: Path) -> None:
+def test_sentences_are_traceable_to_lines(run: LedgerRun) -> None:
     for one in numbers(run, user="u8", top=3)["explanation"]:
         whole = abs(one["quality"]) + abs(one["conformity"]) + abs(one["context"])
         whole += sum(abs(c) for event in one["events"] for c in event["contributions"])
@@ -147,7 +151,7 @@ def test_sentences_are_traceable_to_lines(run: Path) -> None:
             assert f"({share} %" in sentence["text"] or "Nothing in your" in sentence["text"]
 
 
-def test_the_strongest_event_has_both_changes(run: Path) -> None:
+def test_the_strongest_event_has_both_changes(run: LedgerRun) -> None:
     [one] = numbers(run, user="u8", items=["i4"])["explanation"]
     strongest = one["strongest_event"]
     sizes = [abs(event["value"]) for event in one["events"]]
@@ -156,7 +160,7 @@ def test_the_strongest_event_has_both_changes(run: Path) -> None:
     assert strongest["reencoded"] != strongest["frozen"]
 
 
-def test_shares_and_masses_are_wholes(run: Path) -> None:
+def test_shares_and_masses_are_wholes(run: LedgerRun) -> None:
     found = numbers(run, user="u8")
     assert sum(found["disentanglement"]["shares"].values()) == pytest.approx(1)
     masses = found["distribution"]["categories"]
@@ -165,7 +169,7 @@ def test_shares_and_masses_are_wholes(run: Path) -> None:
     assert found["distribution"]["as_many_equal_items"] <= ITEMS
 
 
-def test_evolution_ends_at_the_request_and_sums_to_wholes(run: Path) -> None:
+def test_evolution_ends_at_the_request_and_sums_to_wholes(run: LedgerRun) -> None:
     found = numbers(run, user="u8")
     evolution = found["evolution"]
     assert evolution["times"][0] == found["from"]
@@ -177,22 +181,17 @@ def test_evolution_ends_at_the_request_and_sums_to_wholes(run: Path) -> None:
     assert numbers(run, user="u8", at="1999-01-01")["evolution"] is None
 
 
-def test_read_outs_say_how_much(run: Path, tmp_path: Path) -> None:
+def test_read_outs_say_how_much(run: LedgerRun) -> None:
     """With read-outs scores have probabilities; without, they are left out."""
-    copy = tmp_path / "run"
-    shutil.copytree(run, copy)
-    (copy / READOUTS).unlink(missing_ok=True)
-    bare = answer(copy, Question("u8"))
+    bare = answer(replace(run, readouts=None), Question("u8"))
     assert [one.intensity for one in bare.explained] == [None] * 5
     assert bare.to_json()["distribution"]["temperature"] == 1
     assert "P(taken)" not in page(bare)
 
-    opened = load_run(copy)
-    readouts = fit_readouts(opened.model, opened.split)
-    readouts.save(copy)
-    full = answer(copy, Question("u8"))
+    readouts = fit_readouts(run.reader.model, run.split)
+    full = answer(replace(run, readouts=readouts), Question("u8"))
+    found = full.to_json()
     scores = np.array([one.ledger.score for one in full.explained])
-    found = numbers(copy, user="u8")
     much = [one["intensity"] for one in found["explanation"]]
     expected = readouts.engagement.apply(scores)
     np.testing.assert_allclose([one["probability"] for one in much], expected, rtol=1e-4)
@@ -204,8 +203,18 @@ def test_read_outs_say_how_much(run: Path, tmp_path: Path) -> None:
     assert "P(taken)" in page(full)
 
 
+def test_read_outs_of_a_run_are_found(run: LedgerRun, tmp_path: Path) -> None:
+    shutil.copytree(run.folder, tmp_path / "run")
+    (tmp_path / "run" / READOUTS).unlink(missing_ok=True)
+    assert load_run(tmp_path / "run").readouts is None
+    fit_readouts(run.reader.model, run.split).save(tmp_path / "run")
+    assert load_run(tmp_path / "run").readouts is not None
+
+
 @pytest.mark.parametrize("wish", ["crowd", "facet", "forget"])
-def test_a_wish_moves_every_score_by_gain_minus_one_times_its_lines(run: Path, wish: str) -> None:
+def test_a_wish_moves_every_score_by_gain_minus_one_times_its_lines(
+    run: LedgerRun, wish: str
+) -> None:
     plain = numbers(run, user="u3", items=[f"i{n}" for n in range(ITEMS)])["explanation"]
     facet = plain[0]["facets"][1]["name"]
     forgotten = plain[0]["events"][0]["item"]
@@ -232,14 +241,14 @@ def test_a_wish_moves_every_score_by_gain_minus_one_times_its_lines(run: Path, w
         assert moved["after"] - moved["before"] == pytest.approx(expected, abs=1e-4)
 
 
-def test_a_blocked_category_does_not_come(run: Path) -> None:
+def test_a_blocked_category_does_not_come(run: LedgerRun) -> None:
     after = numbers(run, user="u3", top=ITEMS, blocked=["Love"])["feedback"]["after"]
     assert after
     assert all(int(moved["item"][1:]) % 2 == 0 for moved in after)
     assert all(moved["promised"] == 0 for moved in after)
 
 
-def test_only_what_happened_before_the_request_is_known(run: Path) -> None:
+def test_only_what_happened_before_the_request_is_known(run: LedgerRun) -> None:
     full = numbers(run, user="u5", items=["i4"])
     times = [event["time"] for event in full["explanation"][0]["events"]]
     third = times[3]
@@ -255,7 +264,7 @@ def test_only_what_happened_before_the_request_is_known(run: Path) -> None:
     assert "no past events" in none["explanation"][0]["sentences"][0]["text"]
 
 
-def test_both_languages_have_a_page(run: Path) -> None:
+def test_both_languages_have_a_page(run: LedgerRun) -> None:
     wish = Feedback(crowd=0.0)
     english = page(answer(run, Question("u5", feedback=wish)))
     chinese = page(answer(run, Question("u5", language="zh", feedback=wish)))
@@ -267,26 +276,47 @@ def test_both_languages_have_a_page(run: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        (Question("u99"), "user 'u99' is not in the log; it has 'u9'"),
+        (Question("u3", ["i40"]), "item 'i40' is not in the log; it has 'i4'"),
+        (Question("u3", feedback=Feedback(more_facets={"lastin": 2})), "'lastin' is not one of"),
+        (Question("u3", feedback=Feedback(forget=["i999"])), "not in the history; did you mean"),
+        (Question("u3", feedback=Feedback(crowd=-1)), "crowd: the factor must be at least 0"),
+        (Question("u3", blocked=["Lov"]), "did you mean 'Love'"),
+        (Question("u3", at="soon"), "--at 'soon' is not a time"),
+    ],
+)
+def test_what_is_not_known_is_named(run: LedgerRun, question: Question, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        answer(run, question)
+
+
+def test_an_item_beyond_what_is_read_cannot_be_forgotten(run: LedgerRun) -> None:
+    lengths = run.data.sequences().lengths
+    user = int(lengths.argmax())
+    history = run.data.sequences().take(np.array([user])).items()
+    old = sorted(set(history[:-8].tolist()) - set(history[-8:].tolist()))
+    assert old
+    [name, item] = (
+        run.data.users["user_id"][user].as_py(), run.data.items["item_id"][old[0]].as_py()
+    )  # fmt: skip
+    with pytest.raises(UserError, match="older than the newest 8 events"):
+        answer(run, Question(name, feedback=Feedback(forget=[item])))
+
+
+@pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["--user", "u99"], "user 'u99' is not in the log; it has 'u9'"),
-        (["--user", "u3", "--item", "i40"], "item 'i40' is not in the log; it has 'i4'"),
-        (["--user", "u3", "--more", "lastin=2"], "facet 'lastin' is not one of"),
-        (["--user", "u3", "--more", "lasting"], "must be FACET=GAIN"),
-        (["--user", "u3", "--forget", "i999"], "not in the history; did you mean"),
-        (["--user", "u3", "--block", "Lov"], "did you mean 'Love'"),
-        (["--user", "u3", "--crowd", "-1"], "crowd: the factor must be at least 0"),
-        (["--user", "u3", "--at", "soon"], "--at 'soon' is not a time"),
-        (["--user", "u3", "--top", "0"], "--top 0 must be at least 1"),
-        (["--user", "u3", "--plot", "why.gif"], "must end in .png or .svg"),
+        (["--more", "lasting"], "--more 'lasting' must be FACET=GAIN"),
+        (["--top", "0"], "--top 0 must be at least 1"),
+        (["--plot", "why.gif"], "must end in .png or .svg"),
     ],
 )
 def test_a_mistake_is_one_clear_line(
-    run: Path, argv: list[str], message: str, capsys: pytest.CaptureFixture[str]
+    folder: Path, argv: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tfrec.explain import main
-
-    assert main([str(run), *argv]) == 2
+    assert main([str(folder), "--user", "u3", *argv]) == 2
     printed = capsys.readouterr()
     assert printed.err.startswith("error: ")
     assert printed.err.count("\n") == 1
@@ -294,14 +324,12 @@ def test_a_mistake_is_one_clear_line(
 
 
 def test_other_folders_and_models_are_refused(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tfrec.explain import main
-
     assert main([str(tmp_path), "--user", "u3"]) == 2
     assert "is not a run folder" in capsys.readouterr().err
     (tmp_path / "config.yaml").write_text(
-        (run / "config.yaml").read_text().replace("model: ledger", "model: sasrec")
+        (folder / "config.yaml").read_text().replace("model: ledger", "model: sasrec")
     )
     assert main([str(tmp_path), "--user", "u3"]) == 2
     assert "holds the model sasrec; only the ledger explains itself" in capsys.readouterr().err

@@ -100,8 +100,9 @@ def main(argv: Sequence[str]) -> int:
     import_tensorflow()
     from tfrec.interest.answer import answer
     from tfrec.interest.answer_page import page
+    from tfrec.interest.load import load_run
 
-    found = answer(flags.run, question)
+    found = answer(load_run(flags.run), question)
     if flags.json == "-":
         say(_json(found))
     else:

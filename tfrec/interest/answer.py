@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from tfrec.interest.asked import Asked, ask, place_of
 from tfrec.interest.categories import blocked_items
 from tfrec.interest.explained import Explained, explained
-from tfrec.interest.load import load_run
+from tfrec.interest.load import LedgerRun
 from tfrec.interest.overview import Overview, overview
 from tfrec.interest.question import Question
 from tfrec.interest.steered import Steered, steer
@@ -57,18 +56,17 @@ class Answer:
         }
 
 
-def answer(folder: Path, question: Question) -> Answer:
-    """Opens a run and answers.
+def answer(run: LedgerRun, question: Question) -> Answer:
+    """Answers a question about one user of a run.
 
     Raises:
-        UserError: the run, the user, an item, a facet or a category is not known.
+        UserError: the user, an item, a facet or a category is not known.
 
     Example:
-        >>> found = answer(Path("runs/a"), Question(user="17"))  # doctest: +SKIP
-        >>> found.explained[0].sentences[0].text                 # doctest: +SKIP
+        >>> found = answer(load_run(Path("runs/a")), Question(user="17"))  # doctest: +SKIP
+        >>> found.explained[0].sentences[0].text                           # doctest: +SKIP
         'Because you rated “Alien” 5, 3 days ago (31 % of the match).'
     """
-    run = load_run(folder)
     ids = run.data.items["item_id"]
     named = [place_of("item", item, ids) for item in question.items]
     blocked = blocked_items(run.data, categories=question.blocked)

@@ -121,7 +121,7 @@ def ask(run: LedgerRun, user: str, at: str | None) -> Asked:
     else:
         time = parse_one(at, "--at")
     history = _before(data.sequences().take(np.array([row])), time)
-    reader = LedgerReader(run.model)
+    reader = run.reader
     readings = reader.read_at(history, np.array([time], np.int64))
     reports = facet_reports(reader, category_matrix(data), category_names(data))
     place = tie_order(data.num_items, run.config.training.seed)

@@ -14,8 +14,8 @@ from tfrec.run import CHECKPOINTS, CONFIG, RunConfig, load_data, must_be_run
 if TYPE_CHECKING:
     from tfrec.data.prepared import PreparedData
     from tfrec.data.splits import Split
+    from tfrec.interest.reading import LedgerReader
     from tfrec.interest.readouts import Readouts
-    from tfrec.models.ledger import Ledger
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class LedgerRun:
         folder: of the run.
         config: everything that the run depends on.
         data, split: what it was trained on.
-        model: with the best weights.
+        reader: of the model with the best weights.
         epoch: in which they were reached, from 1.
         readouts: what scores are calibrated to; None if the run has none.
     """
@@ -35,7 +35,7 @@ class LedgerRun:
     config: RunConfig
     data: PreparedData
     split: Split
-    model: Ledger
+    reader: LedgerReader
     epoch: int
     readouts: Readouts | None
 
@@ -48,7 +48,7 @@ def load_run(folder: Path) -> LedgerRun:
 
     Example:
         >>> run = load_run(Path("runs/a"))   # doctest: +SKIP
-        >>> run.model.facets                 # doctest: +SKIP
+        >>> run.reader.model.facets          # doctest: +SKIP
         4
     """
     config = resolve(RunConfig, argparse.Namespace(), must_be_run(folder) / CONFIG)
@@ -58,6 +58,7 @@ def load_run(folder: Path) -> LedgerRun:
             "Train one with python -m tfrec.train --model ledger"
         )
     from tfrec.data.splits import load_split
+    from tfrec.interest.reading import LedgerReader
     from tfrec.interest.readouts import READOUTS, Readouts
     from tfrec.models.build import build_model
     from tfrec.training import checkpoint, loop, setup
@@ -75,4 +76,5 @@ def load_run(folder: Path) -> LedgerRun:
     best = checkpoint.restore(weights, model.variables)
     readouts = Readouts.load(folder) if (folder / READOUTS).exists() else None
     ledger: Any = model
-    return LedgerRun(folder, config, data, split, ledger, best["epoch"] + 1, readouts)
+    reader = LedgerReader(ledger)
+    return LedgerRun(folder, config, data, split, reader, best["epoch"] + 1, readouts)
