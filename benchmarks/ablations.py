@@ -1,0 +1,108 @@
+"""What each part of the ledger is worth: one part changed at a time, several seeds.
+
+    python benchmarks/ablations.py --data movielens-100k:/folder           (hours on 2 cores)
+    python benchmarks/ablations.py --data movielens-100k:/folder --quick   (one seed, 10 epochs)
+    python benchmarks/ablations.py --data … --only sink,pointwise
+
+Leave-one-out, full ranking. NDCG@10 and HR@10 are means over seeds, ± the standard deviation over
+seeds. Runs that are finished in --out are not trained again. With --split global-time the log is
+cut by time instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from results import write_section
+
+from tfrec.config import resolve
+from tfrec.console import say
+from tfrec.errors import UserError, command
+from tfrec.evaluation.results import Results
+from tfrec.evaluation.run_evaluation import RESULTS
+from tfrec.run import RunConfig, command_line
+from tfrec.train import train
+
+COMMON = {"training.batch_size": 8, "evaluation.baselines": ["none"]}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "ledger": {},
+    "SASRec": {"model.model": "sasrec"},
+    "1 facet of 64": {"model.facets": 1, "model.facet_dim": 64},
+    "2 facets of 32": {"model.facets": 2, "model.facet_dim": 32},
+    "8 facets of 8": {"model.facets": 8, "model.facet_dim": 8},
+    "softmax": {"model.weights": "softmax"},
+    "sink": {"model.weights": "sink"},
+    "pointwise": {"model.weights": "pointwise"},
+    "hstu": {"model.encoder": "hstu"},
+    "residual": {"model.residual": True},
+    "no request time": {"model.request_time": False},
+    "no id dropout": {"model.id_dropout": 0.0},
+    "one period": {"model.periods": 1},
+    "no deletion loss": {"losses.deletion_loss": 0.0},
+    "no strength loss": {"losses.strength_loss": 0.0},
+    "no pointwise loss": {"losses.pointwise_loss": 0.0},
+    "no long-short loss": {"losses.long_short_loss": 0.0},
+    "no conformity loss": {"losses.conformity_loss": 0.0},
+    "no independence loss": {"losses.independence_loss": 0.0},
+    "no balance loss": {"losses.balance_loss": 0.0},
+}
+
+
+@command
+def main(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", required=True, help="as --data of python -m tfrec.train")
+    parser.add_argument("--seeds", type=int, default=3, help="how many (default 3)")
+    parser.add_argument("--quick", action="store_true", help="one seed, 10 epochs")
+    parser.add_argument("--only", help="names of variants with commas, see the table")
+    parser.add_argument("--split", default="leave-one-out", help="as in python -m tfrec.train")
+    parser.add_argument("--out", type=Path, default=Path("runs/ablations"), help="run folders")
+    flags = parser.parse_args(argv)
+    names = [name.strip() for name in flags.only.split(",")] if flags.only else list(VARIANTS)
+    for name in names:
+        if name not in VARIANTS:
+            raise UserError(f"--only {name!r} is not known; known: {', '.join(VARIANTS)}")
+
+    seeds = 1 if flags.quick else flags.seeds
+    options = {"data.data": flags.data, "split.split": flags.split} | COMMON
+    if flags.quick:
+        options["training.epochs"] = 10
+    lines = ["| variant | NDCG@10 | HR@10 | seconds per epoch |", "|---|---|---|---|"]
+    for name in names:
+        results = [run(name, options, seed, flags.out) for seed in range(seeds)]
+        protocol = results[0].protocol
+        lines.append(row(name, results))
+        say(lines[-1])
+    page = f"`{command_line()}`\n\n{protocol}, {seeds} seed(s)\n\n" + "\n".join(lines)
+    log = flags.data.partition(":")[0]
+    write_section(f"Ablations: {log}, {flags.split}{', quick' if flags.quick else ''}", page)
+    return 0
+
+
+def run(name: str, options: dict[str, Any], seed: int, out: Path) -> Results:
+    folder = out / f"{name.replace(' ', '-')}-{seed}"
+    if (folder / RESULTS).exists():
+        return Results.load(folder / RESULTS)
+    given = options | VARIANTS[name] | {"training.seed": seed}
+    return train(resolve(RunConfig, argparse.Namespace(**given)), folder, resume=folder.exists())
+
+
+def row(name: str, results: list[Results]) -> str:
+    cells = []
+    for metric in ("ndcg@10", "hit_rate@10"):
+        values = [result.models[0].metrics[metric].value for result in results]
+        spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
+        cells.append(f"{statistics.mean(values):.4f}{spread}")
+    seconds = [epoch["seconds"] for result in results for epoch in result.epochs[1:]]
+    pace = f"{statistics.median(seconds):.1f}" if seconds else ""
+    return f"| {name} | {' | '.join(cells)} | {pace} |"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
