@@ -105,9 +105,8 @@ def report(out: Path, runs: dict[str, Results], seed: int) -> list[str]:
         cells = [f"{row.metrics[name].value:.4f}" for name in SHOWN]
         low, high = row.metrics[SHOWN[0]].low, row.metrics[SHOWN[0]].high
         cells[0] += f" ± {(high - low) / 2:.4f}"
-        lines.append(
-            f"| {row.name} | " + " | ".join(cells) + f" | {row.fit_seconds / 60:.1f} min |"
-        )
+        cells.append(f"{row.fit_seconds / 60:.1f} min")
+        lines.append(f"| {row.name} | " + " | ".join(cells) + " |")
     sides = [
         dataclasses.replace(
             load_cases(case_file(out / f"{model}-{seed}", _model(runs[model]).name)),

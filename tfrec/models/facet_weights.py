@@ -66,7 +66,7 @@ class FacetWeights(keras.layers.Layer):
         facets: int,
         width: int,
         num_actions: int = 1,
-        form: str = "softmax",
+        form: str = "sink",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

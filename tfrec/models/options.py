@@ -25,7 +25,7 @@ class ModelConfig:
     topics: int = option(0, "how many of the facets are topics, fed by categories (ledger)")
     encoder: Literal["sasrec", "hstu"] = option("sasrec", "what reads the history (ledger)")
     weights: Literal["softmax", "sink", "pointwise"] = option(
-        "softmax", "how past events share a facet (ledger)"
+        "sink", "how past events share a facet (ledger)"
     )
     request_time: bool = option(True, "let the time of the request into the weights (ledger)")
     residual: bool = option(False, "add a deep line that no past event explains (ledger)")
