@@ -170,6 +170,15 @@ def test_pairs_are_all_positives_and_some_unseen_others() -> None:
     assert len(others) == pytest.approx(20 * taken.sum(), rel=0.15)
 
 
+def test_seen_items_count_where_rankings_keep_them() -> None:
+    scores, _, taken, seen = planted(0.8, -6.0, 100, 300)
+    again = taken | seen  # everything is taken again
+    cases = asked(scores, again, seen, 0)
+    fitted = fit_engagement(lambda block: scores[block], cases, 300, 0, keep_seen=True)
+    assert fitted.prior == pytest.approx(again.mean(), rel=1e-9)
+    assert fitted.apply(scores).mean() == pytest.approx(again.mean(), rel=0.05)
+
+
 def test_temperature_is_that_of_the_next_event_among_unseen_items() -> None:
     rng = np.random.default_rng(0)
     scores = rng.normal(0, 3, (3000, 40)).astype(np.float32)

@@ -30,7 +30,8 @@ class Engagement:
     """Calibrated P(engaged) of a pair of user and item, from its score alone.
 
     What it is a probability of: take a user who has a validation case, at its request time, and
-    one of the items that are not in the user's history. p is the chance that this item is among
+    one of the items that are not in the user's history (of all items, if rankings keep those of the
+    history too). p is the chance that this item is among
     what validation holds out of the user. Under leave-one-out that is "the user's next event, and
     there is one, is this item"; under splits by time it is "the user takes the item in the
     validation period", `events_per_case` items on average. Users without a validation case (they
@@ -99,14 +100,17 @@ def with_odds(probabilities: Float64, factor: float) -> Float64:
     return np.asarray(factor * probabilities / (factor * probabilities + (1 - probabilities)))
 
 
-def fit_engagement(scores: Scores, cases: Cases, num_items: int, seed: int) -> Engagement:
+def fit_engagement(
+    scores: Scores, cases: Cases, num_items: int, seed: int, keep_seen: bool = False
+) -> Engagement:
     """Fits on all held-out pairs and a sample of the others, then takes the sampling back.
 
     Positives are the targets; negatives are drawn from all items that are neither in the user's
-    history nor a target, each pair with the same chance `rate`. Sampling multiplies the odds of
-    being positive by 1 / rate at every score, so multiplying them by `rate` undoes it.
+    history (unless `keep_seen`) nor a target, each pair with the same chance `rate`. Sampling
+    multiplies the odds of being positive by 1 / rate at every score, so multiplying them by `rate`
+    undoes it.
     """
-    pairs = sample_pairs(scores, cases, num_items, np.random.default_rng(seed))
+    pairs = sample_pairs(scores, cases, num_items, np.random.default_rng(seed), keep_seen)
     platt = fit_platt(pairs.scores, pairs.taken)
     curve = None
     if pairs.taken.sum() >= LEAST_FOR_ISOTONIC:
@@ -121,14 +125,18 @@ def fit_engagement(scores: Scores, cases: Cases, num_items: int, seed: int) -> E
 
 
 def sample_pairs(
-    scores: Scores, cases: Cases, num_items: int, random: np.random.Generator
+    scores: Scores,
+    cases: Cases,
+    num_items: int,
+    random: np.random.Generator,
+    keep_seen: bool = False,
 ) -> Pairs:
     """Scores of every target and of about 20 untaken, unseen items for each of them."""
     taken, drawn = [], []
-    unseen = sum(int((~mask).sum()) for _, mask in seen_masks(cases, num_items))
+    unseen = sum(int((~mask).sum()) for _, mask in seen_masks(cases, num_items, keep_seen))
     positives = 0
     rate = min(1.0, NEGATIVES_PER_POSITIVE * len(cases.targets) / unseen)
-    for block, seen in seen_masks(cases, num_items):
+    for block, seen in seen_masks(cases, num_items, keep_seen):
         rows = scores(block)
         part = cases.take(block)
         # A target that the user has seen before is no question here: it is ranked nowhere.
@@ -149,21 +157,25 @@ def next_event_blocks(
     """Logits [n, I], -inf for items of the history unless `keep_seen`, and each case's first
     target [n]: what the softmax over the catalogue is fitted on."""
     first = cases.targets[cases.target_offsets[:-1]].astype(np.int64)
-    for block, seen in seen_masks(cases, num_items):
+    for block, seen in seen_masks(cases, num_items, keep_seen):
         logits, target = scores(block), first[block]
-        if not keep_seen:
-            seen[np.arange(len(target)), target] = False
-            logits = np.where(seen, np.float32(-np.inf), logits)
-        yield logits, target
+        seen[np.arange(len(target)), target] = False
+        yield np.where(seen, np.float32(-np.inf), logits), target
 
 
-def seen_masks(cases: Cases, num_items: int) -> Iterator[tuple[slice, Bool]]:
-    """Cases in blocks that bound the memory: which, and True where an item is in the history."""
+def seen_masks(
+    cases: Cases, num_items: int, keep_seen: bool = False
+) -> Iterator[tuple[slice, Bool]]:
+    """Cases in blocks that bound the memory: which, and True where an item is in the history;
+    False everywhere if `keep_seen`."""
     step = max(1, _CELLS_PER_BLOCK // num_items)
     for start in range(0, len(cases), step):
         block = slice(start, min(start + step, len(cases)))
         histories = cases.histories.take(block)
         seen = np.zeros((len(histories), num_items), bool)
+        if keep_seen:
+            yield block, seen
+            continue
         rows = ragged_index(histories.starts, histories.lengths)
         users = np.repeat(np.arange(len(histories)), histories.lengths)
         seen[users, histories.columns.item[rows]] = True

@@ -81,7 +81,9 @@ def fit_readouts(model: Any, split: Split, keep_seen: bool = False, seed: int = 
     Example:
         >>> fit_readouts(model, split).save(run)  # doctest: +SKIP
     """
-    held = _some(held_out(split, "validation", seen_removed=True), split.data.num_items, seed)
+    held = _some(
+        held_out(split, "validation", seen_removed=not keep_seen), split.data.num_items, seed
+    )
     if not len(held):
         raise UserError(
             "there are no validation cases to calibrate on: use another --split or more data"
@@ -92,7 +94,7 @@ def fit_readouts(model: Any, split: Split, keep_seen: bool = False, seed: int = 
     cases, items = held.cases, split.data.num_items
     nll = blockwise_nll(lambda: next_event_blocks(asked.scores, cases, items, keep_seen))
     temperature = fit_temperature(nll)
-    engagement = fit_engagement(asked.scores, cases, items, seed)
+    engagement = fit_engagement(asked.scores, cases, items, seed, keep_seen)
     if asked.sides is None:
         return Readouts(temperature, engagement)
     train = split.train()
