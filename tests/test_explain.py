@@ -109,7 +109,9 @@ def test_the_command_prints_a_page_draws_and_writes_numbers(folder: Path, tmp_pa
 
 def test_json_alone_is_json_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(folder), "--user", "u3", "--item", "i5", "--json", "-"]) == 0
-    assert json.loads(capsys.readouterr().out)["explanation"][0]["item"] == "i5"
+    found = json.loads(capsys.readouterr().out)
+    assert [one["item"] for one in found["explanation"]] == ["i5"]
+    assert found["feedback"] is None  # nothing was wished for
 
 
 def test_lines_sum_to_the_score_that_ranks(run: LedgerRun) -> None:

@@ -112,6 +112,7 @@ def overview(asked: Asked) -> Overview:
     parts = disentangle(asked.readings, found, half_life_days(asked.reader.model))
     evolution = None
     if asked.timed and asked.history.num_events:
-        times = default_times(asked.history, until=asked.time)
+        # Where something happened, and then the moment of the request.
+        times = np.unique(np.append(default_times(asked.history)[0], asked.time))
         evolution = evolve(asked.reader, asked.history, asked.temperature, times, shares)
     return Overview(asked, found, category_names(asked.data), parts, evolution)

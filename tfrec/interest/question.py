@@ -33,4 +33,6 @@ class Question:
     @property
     def steers(self) -> bool:
         """Whether anything is to be changed."""
-        return self.feedback != Feedback() or bool(self.blocked)
+        wish = self.feedback
+        named = (wish.less_like, wish.more_facets, wish.less_facets, wish.forget, self.blocked)
+        return any(named) or wish.crowd != 1
