@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import signal
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,11 +40,11 @@ examples:
   python -m tfrec.train --data clicks.parquet --columns user=uid,item=sku,timestamp=ts
   python -m tfrec.train --data 'log/*.csv.gz' --items items.jsonl --text title,description
   python -m tfrec.train --model two-tower --split global-time
-  python -m tfrec.train --resume runs/sasrec-synthetic-20260101-120000
-  python -m tfrec.train --config runs/sasrec-synthetic-20260101-120000/config.yaml --seed 1
+  python -m tfrec.train --resume runs/ledger-synthetic-20260101-120000
+  python -m tfrec.train --config runs/ledger-synthetic-20260101-120000/config.yaml --seed 1
 
 A run leaves config.yaml (makes it again), checkpoints/, epochs.jsonl, tensorboard/, split.npy,
-results.json, results.md and report.html. Ctrl-C and SIGTERM save and stop; --resume goes on.
+readouts.npz (calibration), results.json, results.md and report.html. Ctrl-C and SIGTERM save and stop; --resume goes on.
 exit codes: 0 done, 2 something to correct in options or data, 130 Ctrl-C, 143 SIGTERM
 """
 
@@ -154,6 +155,7 @@ def _train(config: RunConfig, folder: Path) -> Results:
 
     tf = import_tensorflow()
     from tfrec.evaluation.run_evaluation import Validation, evaluate_run
+    from tfrec.interest.fit_readouts import fit_readouts
     from tfrec.models.build import DISPLAY_NAMES, build_model
     from tfrec.training import loop, setup
 
@@ -207,6 +209,14 @@ def _train(config: RunConfig, folder: Path) -> Results:
     epochs = progressed.epochs
     spent = sum(epoch["seconds"] + epoch["validation_seconds"] for epoch in epochs)
     say(f"trained {len(epochs)} epochs in {seconds(spent)}; now the test cases and the baselines")
+
+    started = time.monotonic()
+    readouts = fit_readouts(model, split, config.evaluation.keep_seen, seed)
+    readouts.save(folder)
+    say(
+        f"read-outs fitted on validation in {seconds(time.monotonic() - started)}: "
+        f"temperature {readouts.temperature.temperature:.2f}"
+    )
 
     results = evaluate_run(
         model, name, settings, data, split, "test", config.evaluation, seed, folder, epochs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +12,9 @@ from tfrec.console import import_tensorflow
 from tfrec.data.cases import Cases
 from tfrec.data.sequences import Bool, Float32, Int32, Int64, Sequences, ragged_index
 from tfrec.data.tokens import Tokens, event_tokens
-from tfrec.models.ledger import Ledger
+
+if TYPE_CHECKING:
+    from tfrec.models.ledger import Ledger
 
 _USERS_PER_BATCH = 32
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,10 @@ from tfrec.data.batches import TrainingBatches
 from tfrec.data.sequences import Sequences
 from tfrec.errors import UserError
 from tfrec.models.options import ModelConfig
-from tfrec.training.objective import Objective, RankingObjective
 from tfrec.training.options import LossConfig, TrainingConfig
+
+if TYPE_CHECKING:
+    from tfrec.training.objective import Objective
 
 # Above this the full softmax costs more than drawing negatives.
 FULL_SOFTMAX_ITEMS = 20_000
@@ -109,6 +111,7 @@ def make_objective_and_batches(
         UserError: no user has two training events.
     """
     from tfrec.training import losses
+    from tfrec.training.objective import RankingObjective
 
     num_items = len(item_counts)
     name = loss_name(config, num_items)
