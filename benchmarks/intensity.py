@@ -31,10 +31,11 @@ from rating_baselines import RatingMF, ratings_of
 from tfrec.config import resolve
 from tfrec.console import say
 from tfrec.data.splits import Split, load_split
+from tfrec.data.strengths import grade_values, strength_scale
 from tfrec.errors import UserError, command
 from tfrec.evaluation import calibration
 from tfrec.interest.calibrators import fit_isotonic
-from tfrec.interest.fit_readouts import grade_values, strong_threshold, target_strengths
+from tfrec.interest.fit_readouts import strong_threshold, target_strengths
 from tfrec.interest.held_out import HeldOut, held_out
 from tfrec.interest.ordinal import fit_ordinal
 from tfrec.run import CHECKPOINTS, CONFIG, RunConfig, load_data, must_be_run
@@ -52,7 +53,7 @@ _USERS_PER_BLOCK = 256
 class Line:
     """A number per held-out event that rises with its rating, [V] and [T].
 
-    standardised: it is in standard deviations of log1p ratings, not a rating.
+    standardised: it is in standard deviations of ratings, not a rating.
     """
 
     name: str
@@ -246,11 +247,9 @@ def uncalibrated(line: Line, events: Events) -> tuple[Floats, Floats]:
     learned = ratings_of(events.split.train())[2]
     if not line.standardised:
         return line.test, expit((line.test - events.threshold) / learned.std())
-    # The ledger is trained in standard deviations of log1p ratings.
-    logged = np.log1p(learned)
-    rating = np.expm1(logged.mean() + logged.std() * line.test.astype(np.float64))
-    threshold = (np.log1p(events.threshold) - logged.mean()) / logged.std()
-    return rating, expit(line.test - threshold)
+    _, mean, deviation = strength_scale(events.split.train())
+    threshold = (events.threshold - mean) / deviation
+    return mean + deviation * line.test.astype(np.float64), expit(line.test - threshold)
 
 
 def markdown(events: Events, rows: dict[str, dict[str, float]]) -> str:

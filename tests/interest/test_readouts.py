@@ -28,7 +28,7 @@ from tfrec.interest import reading
 from tfrec.interest.action_readout import fit_actions, item_rates, multinomial_loss
 from tfrec.interest.calibrators import blockwise_nll, fit_temperature
 from tfrec.interest.engagement import fit_engagement, next_event_blocks, sample_pairs
-from tfrec.interest.fit_readouts import fit_readouts, grade_values, strong_threshold
+from tfrec.interest.fit_readouts import fit_readouts, strong_threshold
 from tfrec.interest.held_out import held_out
 from tfrec.interest.reading import LedgerReader
 from tfrec.interest.readouts import READOUTS, Readouts
@@ -218,18 +218,6 @@ def test_strengths_below_zero_and_useless_predictions_have_a_link() -> None:
     assert link.slope == pytest.approx(1e-3)
     assert link.expected(np.zeros(1))[0] == pytest.approx(strengths.mean(), rel=0.01)
     assert np.isfinite(link.expected(np.array([-1e9, 1e9]))).all()
-
-
-def test_grades_are_few_whole_or_half_numbers() -> None:
-    def of(*values: float) -> list[float] | None:
-        found = grade_values(np.array([*values, np.nan], np.float32))
-        return None if found is None else found.tolist()
-
-    assert of(5, 1, 3, 3, 0.5) == [0.5, 1, 3, 5]
-    assert of(1, 1, 1) is None
-    assert of(1, 2.25) is None
-    assert of(*range(20)) == list(range(20))
-    assert of(*range(21)) is None
 
 
 def test_strong_is_the_upper_fifth_of_the_scale() -> None:

@@ -116,8 +116,9 @@ def reference(model: Ledger, tokens: dict[str, Array]) -> Array:
     )
     items, times, asked = (tokens[name] for name in ("items", "times", "request_times"))
     actions, strengths = tokens["actions"], tokens["strengths"]
-    mean, deviation = array(model.strength_scale)
-    grades = np.where(np.isnan(strengths), 0, (np.log1p(strengths) - mean) / deviation)
+    logarithmic, mean, deviation = array(model.strength_scale)
+    level = np.log1p(strengths) if logarithmic else strengths
+    grades = np.where(np.isnan(strengths), 0, (level - mean) / deviation)
     since = np.log1p(np.diff(times, prepend=times[0]) / 1000) / 10
     x = table[items] + array(model.action_embedding.embeddings)[actions]
     x = x + np.stack([grades, since], -1) @ array(model.event_features.kernel)
@@ -161,11 +162,14 @@ def reference(model: Ledger, tokens: dict[str, Array]) -> Array:
 
 
 @pytest.mark.parametrize(
-    ("encoder", "weights"), [("sasrec", "softmax"), ("hstu", "sink"), ("sasrec", "pointwise")]
+    ("encoder", "weights", "logarithmic"),
+    [("sasrec", "softmax", 1), ("hstu", "sink", 0), ("sasrec", "pointwise", 1)],
 )
-def test_scores_equal_a_plain_numpy_sum_of_lines(encoder: str, weights: str) -> None:
+def test_scores_equal_a_plain_numpy_sum_of_lines(
+    encoder: str, weights: str, logarithmic: int
+) -> None:
     model = small(encoder=encoder, weights=weights)
-    model.strength_scale.assign([1.1, 0.4])
+    model.strength_scale.assign([logarithmic, 1.1, 0.4])
     batch = packed_batch()
     scores = np.asarray(model(batch)) @ np.asarray(model.item_matrix()).T
     for row, part in ((0, slice(0, 6)), (1, slice(0, 2)), (1, slice(2, 5)), (2, slice(0, 2))):

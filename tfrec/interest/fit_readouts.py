@@ -10,6 +10,7 @@ import numpy.typing as npt
 from tfrec.data.cases import Cases
 from tfrec.data.sequences import Bool, Float32, Sequences
 from tfrec.data.splits import Split
+from tfrec.data.strengths import grade_values
 from tfrec.errors import UserError
 from tfrec.interest.action_readout import ActionReadout, action_features, fit_actions, item_rates
 from tfrec.interest.calibrators import blockwise_nll, fit_isotonic, fit_temperature
@@ -27,7 +28,6 @@ Float64 = npt.NDArray[np.float64]
 # Validation is cut, by users drawn at random, to so many scores: about 10 seconds.
 MAX_SCORES = 1 << 25
 MAX_CASES = 20_000
-MAX_GRADES = 20
 # "Liked": the upper fifth of the scale, 4 of 5 stars, 8 of 10.
 STRONG_SHARE = 0.8
 # Fewer events than this say nothing about a distribution over grades.
@@ -116,19 +116,6 @@ def target_strengths(
         for block in _blocks(len(targets))
     ]
     return np.concatenate(parts)
-
-
-def grade_values(strengths: Float32) -> Float64 | None:
-    """The distinct strengths if they are 2 to 20 whole or half numbers, rising; else None.
-
-    Example:
-        >>> grade_values(np.array([1, 4, 2.5, 4], np.float32)).tolist()
-        [1.0, 2.5, 4.0]
-    """
-    values = np.unique(strengths[~np.isnan(strengths)]).astype(np.float64)
-    if 2 <= len(values) <= MAX_GRADES and (2 * values % 1 == 0).all():
-        return values
-    return None
 
 
 def strong_threshold(strengths: Float32, grades: Float64 | None) -> float:

@@ -84,6 +84,7 @@ def build_model(config: ModelConfig, data: PreparedData, train: Sequences) -> Se
 
 def _build_ledger(config: ModelConfig, data: PreparedData, train: Sequences) -> Any:
     from tfrec.data.popularity import popularity_by_period
+    from tfrec.data.strengths import item_strengths, strength_scale
     from tfrec.models.ledger import Ledger
 
     popularity = popularity_by_period(train, data.num_items, config.periods)
@@ -109,22 +110,12 @@ def _build_ledger(config: ModelConfig, data: PreparedData, train: Sequences) -> 
     )
     model.build()
     model.set_popularity(*popularity)
-    model.strength_scale.assign(strength_scale(train))
+    scale = strength_scale(train)
+    model.strength_scale.assign(np.asarray(scale, np.float32))
+    model.strength.by_item.assign(item_strengths(train, data.num_items, scale))
     if categories is not None:
         model.tower.categories.assign(categories)
     return model
-
-
-def strength_scale(train: Sequences) -> tuple[float, float]:
-    """Mean and standard deviation of sign(y)·log1p|y| over the training events."""
-    if train.columns.strength is None:
-        return 0.0, 1.0
-    strength = np.asarray(train.columns.strength[train.event_rows()], np.float64)
-    strength = strength[~np.isnan(strength)]
-    logged = np.sign(strength) * np.log1p(np.abs(strength))
-    if not len(logged) or logged.std() == 0:
-        return float(logged.mean()) if len(logged) else 0.0, 1.0
-    return float(logged.mean()), float(logged.std())
 
 
 def category_matrix(data: PreparedData) -> npt.NDArray[np.float32] | None:

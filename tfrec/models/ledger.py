@@ -203,10 +203,10 @@ class Ledger(keras.Model):
         self.period_starts = self.add_weight(
             shape=(self.num_periods,), dtype="int64", name="period_starts", **fixed
         )
-        # Mean and standard deviation of log1p(strength).
+        # The fields of `tfrec.data.strengths.StrengthScale`.
         self.strength_scale = self.add_weight(
-            shape=(2,),
-            initializer=lambda shape, dtype=None: ops.cast([0.0, 1.0], dtype),
+            shape=(3,),
+            initializer=lambda shape, dtype=None: ops.cast([1.0, 0.0, 1.0], dtype),
             trainable=False,
             name="strength_scale",
         )
@@ -317,12 +317,13 @@ class Ledger(keras.Model):
         return ops.one_hot(number, self.num_periods, dtype=self.compute_dtype)
 
     def standardised(self, strengths: Any) -> Any:
-        """sign(y)·log1p|y|, centred and scaled; 0 where an event has no strength."""
+        """z, see `tfrec.data.strengths.StrengthScale`; 0 where an event has no strength."""
         missing = ops.isnan(strengths)
         known = ops.where(missing, 0.0, strengths)
+        logarithmic, mean, deviation = ops.unstack(ops.convert_to_tensor(self.strength_scale))
         logged = ops.sign(known) * ops.log1p(ops.abs(known))
-        scale = ops.convert_to_tensor(self.strength_scale)
-        return ops.where(missing, 0.0, (logged - scale[0]) / scale[1])
+        known = ops.where(logarithmic > 0, logged, known)
+        return ops.where(missing, 0.0, (known - mean) / deviation)
 
     def set_popularity(self, starts: Any, logarithm: Any) -> None:
         """Assigns lp [W, I] and the beginnings of its periods, unix milliseconds [W]."""

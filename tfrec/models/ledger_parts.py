@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-# Typical events that stand beside a history when its mean grade is taken.
-PRIOR_EVENTS = 5.0
+from tfrec.data.strengths import PRIOR_EVENTS
 
 
 class Reading(NamedTuple):

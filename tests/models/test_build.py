@@ -1,0 +1,34 @@
+"""What a fresh ledger takes from the training events."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+
+from tests.interest.test_readouts import world
+from tests.models.harness import NUM_ITEMS
+from tfrec.data.options import SplitConfig
+from tfrec.data.prepared import ITEMS
+from tfrec.data.splits import make_split
+from tfrec.data.strengths import item_strengths, strength_scale
+from tfrec.models.build import build_model
+from tfrec.models.options import ModelConfig
+
+
+def test_a_fresh_ledger_knows_the_scale_of_strengths_and_what_items_get(tmp_path: Path) -> None:
+    names = pyarrow.table({"item_id": [str(n) for n in range(NUM_ITEMS)]})
+    pyarrow.parquet.write_table(names, tmp_path / ITEMS)
+    data = replace(world(), folder=tmp_path)
+    train = make_split(data, SplitConfig(), 0).train()
+    config = ModelConfig(dim=8, layers=1, facets=2, facet_dim=4, max_length=9)
+    model = build_model(config, data, train)
+    scale = strength_scale(train)
+    assert not scale.logarithmic
+    rows = np.float32([1, 4, np.nan])
+    expected = np.nan_to_num(scale.standardised(rows))
+    np.testing.assert_allclose(model.standardised(rows), expected, atol=1e-6)
+    planted = item_strengths(train, NUM_ITEMS, scale)
+    assert np.std(planted) > 0.01
+    np.testing.assert_array_equal(model.strength.by_item, planted)
