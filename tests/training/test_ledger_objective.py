@@ -8,7 +8,11 @@ import tensorflow as tf
 
 from tests.models.harness import LENGTH, NUM_ITEMS, packed_batch
 from tests.models.test_ledger import small
-from tfrec.training.ledger_objective import LedgerObjective, deletion_consistency
+from tfrec.training.ledger_objective import (
+    DELETION_FLOOR,
+    LedgerObjective,
+    deletion_consistency,
+)
 from tfrec.training.losses import full_cross_entropy
 from tfrec.training.options import LossConfig
 
@@ -80,7 +84,7 @@ def test_conformity_decays_from_epoch_to_epoch() -> None:
     assert float(objective.conformity_strength) == pytest.approx(0.5 * 0.9**3)
 
 
-def test_deletion_consistency_is_the_squared_gap_between_line_and_real_deletion() -> None:
+def test_deletion_consistency_is_the_gap_between_line_and_real_deletion() -> None:
     """Against histories that are really shortened and read one at a time."""
     model = small(weights="sink")
     batch = training_batch()
@@ -90,7 +94,7 @@ def test_deletion_consistency_is_the_squared_gap_between_line_and_real_deletion(
     tokens = {name: batch[name].numpy() for name in packed_batch()}
     uniforms, targets = batch["uniforms"].numpy(), batch["targets"].numpy()
     items = np.asarray(matrix, np.float64)
-    gaps = []
+    squares = []  # of gap, line and change: of the next item, and of a mean item
     for row, columns in ((0, range(6)), (1, range(2)), (1, range(2, 5)), (2, range(2))):
         columns = list(columns)
         gone = columns[int(np.argmax(uniforms[row, columns]))]
@@ -104,10 +108,13 @@ def test_deletion_consistency_is_the_squared_gap_between_line_and_real_deletion(
             value = reading.values.numpy()[0, place]
             line = np.zeros(full.shape)
             line[: value.size] = ((gate * weight)[:, None] * value).reshape(-1)
-            gap = full - short - line
-            everywhere = items @ gap
-            gaps.append((everywhere[targets[row, asked]] ** 2 + np.mean(everywhere**2)) / 2)
-    assert got == pytest.approx(np.mean(gaps), rel=1e-3)
+            scores = np.stack([items @ x for x in (full - short - line, line, full - short)])
+            own = scores[:, targets[row, asked]] ** 2
+            squares.append([own, np.mean(scores**2, axis=1)])
+    wrong, said, real = np.moveaxis(np.array(squares), -1, 0)  # each [requests, 2]
+    size = said + real
+    expected = np.mean(wrong / (size + DELETION_FLOOR * size.mean(axis=0)), axis=0)
+    assert got == pytest.approx(np.mean(expected), rel=1e-3)
 
 
 def read_one(

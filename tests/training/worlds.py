@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SMALL = {
+    "model": "sasrec",  # compiles in half the time of the ledger
     "dim": "8",
     "max-length": "20",
     "batch-size": "4",

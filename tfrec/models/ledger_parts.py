@@ -29,6 +29,12 @@ class Reading(NamedTuple):
     grades: Any
     habit: Any
 
+    def first(self, rows: int) -> Reading:
+        """The reading of the first rows of the batch."""
+        parts = self._asdict()
+        table = parts.pop("embeddings")
+        return Reading(table, **{k: None if v is None else v[:rows] for k, v in parts.items()})
+
     def facets(self, weights: Any = None, values: Any = None) -> Any:
         """u_f = g_f Σ_s a_fs v_fs, [B, L, K, d], with other weights or values if they are given."""
         weights = self.weights if weights is None else weights

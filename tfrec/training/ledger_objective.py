@@ -20,7 +20,10 @@ from tfrec.training.options import LossConfig
 SHORTEST, RECENT = 5, 3
 # Items on which the independence of facet blocks is measured in one step.
 INDEPENDENCE_ITEMS = 256
+# Lines whose square is well below this share of the mean one hardly count.
+DELETION_FLOOR = 0.1
 MOVED = ("items", "times", "actions", "strengths")
+TOKENS = (*MOVED, "segments", "positions", "request_times")
 
 
 class LedgerObjective:
@@ -29,6 +32,8 @@ class LedgerObjective:
     Arguments:
         ranking: the loss over the catalogue, see `tfrec.training.losses`.
         config: the strengths.
+        replicas: how many copies of the objective share one step. A loss that is no sum over
+            examples is then the mean of the copies' own.
 
     Call arguments:
         model: a `Ledger`.
@@ -38,9 +43,10 @@ class LedgerObjective:
         The weighted terms by name; the loss is their sum.
     """
 
-    def __init__(self, ranking: Loss, config: LossConfig) -> None:
+    def __init__(self, ranking: Loss, config: LossConfig, replicas: int = 1) -> None:
         self.ranking = ranking
         self.config = config
+        self.share = 1 / replicas
         self.conformity_strength = keras.Variable(
             config.conformity_loss, dtype="float32", trainable=False
         )
@@ -51,18 +57,19 @@ class LedgerObjective:
         self.conformity_strength.assign(config.conformity_loss * config.conformity_decay**epoch)
 
     def __call__(self, model: Ledger, batch: dict[str, Any]) -> Terms:
-        config = self.config
+        config, share = self.config, self.share
         reading = model.read(batch, training=True)
         states = reading.state()
         side = model.item_side(reading.embeddings)
         matrix = side.matrix()
         terms = {"ranking": self.ranking(states, ops.cast(matrix, states.dtype), batch)}
         quality = ops.convert_to_tensor(model.quality)
-        terms["quality"] = config.quality_decay * ops.mean(ops.square(quality))
+        terms["quality"] = share * config.quality_decay * ops.mean(ops.square(quality))
         if config.deletion_loss:
-            terms["deletion"] = config.deletion_loss * deletion_consistency(
+            gap = deletion_consistency(
                 model, batch, ops.cast(matrix, "float32"), config.deletion_rows
             )
+            terms["deletion"] = share * config.deletion_loss * gap
         parts = _Parts.of(model, reading, states, side, matrix, batch)
         if config.strength_loss and "target_strengths" in batch:
             terms["strength"] = config.strength_loss * strength(model, reading, parts, batch)
@@ -78,12 +85,13 @@ class LedgerObjective:
             independence = disentangling_losses.block_independence(
                 ops.cast(blocks[::step][:INDEPENDENCE_ITEMS], "float32")
             )
-            terms["independence"] = config.independence_loss * independence
+            terms["independence"] = share * config.independence_loss * independence
         if config.topic_loss and model.topics and model.tower.num_categories:
             shares = model.membership(reading.embeddings)[:, -model.topics :]
-            terms["topic"] = config.topic_loss * topic_supervision(
+            supervision = topic_supervision(
                 shares, model.category_given_topic, model.tower.categories
             )
+            terms["topic"] = share * config.topic_loss * supervision
         if config.balance_loss and model.facets > 1:
             shares = ops.abs(parts.target_facets)
             shares = shares / ops.maximum(ops.sum(shares, axis=-1, keepdims=True), 1e-6)
@@ -211,32 +219,35 @@ def conformity(parts: _Parts, batch: dict[str, Any]) -> Any:
 def deletion_consistency(
     model: Ledger, batch: dict[str, Any], matrix: Any, share_of_rows: float
 ) -> Any:
-    """(s(H) − s(H without e) − c_e)², for one deleted event e of every history of some rows.
+    """How far an event's line is from what deleting the event does, relative to the size of both.
 
-    The history without e is encoded again. The line c_e then equals what really happens when the
-    event is deleted, at every later request of the history: to the score of the item that came
-    next, and on average over the catalogue.
+        (Δ − c_e)² / (Δ² + c_e² + floor),   Δ = s(H) − s(H without e)
+
+    for one deleted event e of every history of some rows, at every later request of the history:
+    for the item that came next, and as a mean square over the catalogue. H without e is encoded
+    again. Being relative, it cannot be lowered by making all lines small, which a plain square
+    rewards; the floor, a share of the mean size in the step, keeps lines near 0 from mattering.
     """
     rows = max(1, round(share_of_rows * batch["items"].shape[0]))
     chosen = ops.argsort(batch["uniforms"][:, 0])[:rows]
     part = {
-        name: ops.take(batch[name], chosen, axis=0)
-        for name in (*MOVED, "segments", "positions", "request_times", "targets", "uniforms")
+        name: ops.take(batch[name], chosen, axis=0) for name in (*TOKENS, "targets", "uniforms")
     }
     deleted = draw_deletions(part["segments"], part["uniforms"], newest=True)
-    before = model.read(part)
     shorter = remove_one_event(part, deleted, MOVED)
     # Where nothing is left, the request stands alone, as an empty history does in ranking.
     left = shorter["items"] >= 0
     shorter["segments"] = ops.where(left, part["segments"], -part["segments"])
-    after = model.read(shorter)
+    # One pass for both: half the graph to compile.
+    both = {name: ops.concatenate([part[name], shorter[name]]) for name in TOKENS}
+    reading = model.read(both)
+    before, states = reading.first(rows), reading.state()
     gone = ops.cast(deleted, before.weights.dtype)[:, None, None, :]
-    line = before.facets(before.weights * gone)
     width = model.facets * model.facet_dim
-    shape = (*ops.shape(part["items"]), width)
-    change = before.state() - after.state()
-    explained = ops.pad(ops.reshape(line, shape), ((0, 0), (0, 0), (0, change.shape[-1] - width)))
-    gap = ops.cast(change - explained, "float32")  # [R, L, S]
+    line = before.facets(before.weights * gone)
+    line = ops.reshape(line, (*ops.shape(part["items"]), width))
+    change = states[:rows] - states[rows:]
+    line = ops.pad(line, ((0, 0), (0, 0), (0, change.shape[-1] - width)))  # [R, L, S]
 
     same = ops.equal(part["segments"][:, :, None], part["segments"][:, None, :])
     place = ops.arange(same.shape[1])
@@ -244,7 +255,18 @@ def deletion_consistency(
     asked = ops.any(ops.logical_and(later, deleted[:, None, :]), axis=-1)
     weights = ops.cast(asked, "float32")
     weights = weights / ops.maximum(ops.sum(weights), 1.0)
-    own = ops.sum(gap * ops.take(matrix, part["targets"], axis=0), axis=-1)
+    own = ops.take(matrix, part["targets"], axis=0)
     spread = ops.matmul(ops.transpose(matrix), matrix) / matrix.shape[0]
-    catalogue = ops.sum(ops.matmul(gap, spread) * gap, axis=-1)
-    return ops.sum(weights * (ops.square(own) + catalogue)) / 2.0
+
+    def squares(x: Any) -> tuple[Any, Any]:
+        """The square of a score made of x: of the item that came next, and of a mean item."""
+        x = ops.cast(x, "float32")
+        return ops.square(ops.sum(x * own, axis=-1)), ops.sum(ops.matmul(x, spread) * x, axis=-1)
+
+    total = 0.0
+    parts = zip(squares(change - line), squares(line), squares(change), strict=True)
+    for wrong, said, real in parts:
+        size = said + real
+        floor = DELETION_FLOOR * ops.stop_gradient(ops.sum(weights * size))
+        total += ops.sum(weights * wrong / (size + floor + 1e-9)) / 2.0
+    return total

@@ -42,7 +42,7 @@ class LossConfig:
     """The ledger's losses beside the ranking loss; 0 switches one off."""
 
     deletion_loss: float = option(
-        0.0, "an event's line equals what deleting the event does to the score"
+        1.0, "an event's line equals what deleting the event does to the score"
     )
     deletion_rows: float = option(0.25, "share of a batch's rows on which that is checked")
     strength_loss: float = option(0.2, "predict the strength (rating, dwell) of the next event")

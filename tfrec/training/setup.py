@@ -135,7 +135,7 @@ def make_objective_and_batches(
     if model.model == "ledger":
         from tfrec.training.ledger_objective import LedgerObjective
 
-        objective = LedgerObjective(loss, losses_config)
+        objective = LedgerObjective(loss, losses_config, replicas)
         negatives = negatives or PAIR_NEGATIVES
     batches = TrainingBatches(
         train,
