@@ -9,7 +9,7 @@ of whom nothing was known. The baselines' settings are chosen on validation even
 calibrators of every line are fitted on them: an ordinal link for ratings, isotonic for "strong",
 a rating of at least 80 % of the scale. Before calibration, P(strong) is the logistic function of
 the distance from the threshold in standard deviations of the training ratings.
-The table goes to the console and to the end of benchmarks/RESULTS.md.
+The table goes to the console and into benchmarks/RESULTS.md.
 
 Bars: RMSE at most that of biased MF; ECE at most .02 after calibration; calibration turns no pair
 around. Exits with 1 when a bar is missed.
@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from rating_baselines import RatingMF, ratings_of
+from results import RESULTS, write_section
 
 from tfrec.config import resolve
 from tfrec.console import say
@@ -42,7 +43,6 @@ from tfrec.run import CHECKPOINTS, CONFIG, RunConfig, load_data, must_be_run
 
 Floats = npt.NDArray[np.floating[Any]]
 
-RESULTS = Path(__file__).with_name("RESULTS.md")
 DIMENSIONS = (4, 8, 16, 32)
 PENALTIES = (0.02, 0.05, 0.08, 0.12, 0.15, 0.2)
 ECE_BAR = 0.02
@@ -74,7 +74,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--cache", help="folder for prepared logs, as for tfrec.train")
     parser.add_argument("--quick", action="store_true", help="three epochs, one factorisation")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="file to append to")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="page to write to")
     flags = parser.parse_args(argv)
     if (flags.data is None) == (flags.run is None):
         raise UserError("give either --data (and train) or --run (a finished run)")
@@ -85,11 +85,21 @@ def main(argv: Sequence[str]) -> int:
     lines = list(baselines(events, flags.quick))
     lines.append(ledger(model, events))
     rows = {line.name: measure(line, events) for line in lines}
-    page = markdown(events, rows)
+    name = Path(events.split.data.meta.source.partition(":")[0]).name
+    title = f"Intensity: {name}, {events.split.config.split}{', quick' if flags.quick else ''}"
+    page = f"`{called(flags)}`\n\n{markdown(events, rows)}"
     say(page)
-    with flags.results.open("a", encoding="utf-8") as file:
-        file.write("\n" + page)
+    write_section(title, page, flags.results)
     return 0 if bars(rows) else 1
+
+
+def called(flags: argparse.Namespace) -> str:
+    """What was called, without the folders of this machine."""
+    script = "python benchmarks/intensity.py"
+    if flags.run:
+        return f"{script} --run {flags.run.name}"
+    how = "--quick" if flags.quick else f"--epochs {flags.epochs}"
+    return f"{script} --data {flags.data.partition(':')[0]} --split {flags.split} {how}"
 
 
 def trained(flags: argparse.Namespace) -> Path:
@@ -253,8 +263,7 @@ def uncalibrated(line: Line, events: Events) -> tuple[Floats, Floats]:
 
 
 def markdown(events: Events, rows: dict[str, dict[str, float]]) -> str:
-    """A section for the results page."""
-    source = Path(events.split.data.meta.source.partition(":")[0]).name
+    """The body of the section."""
     columns = [name for name in next(iter(rows.values())) if name != "turned"]
     table = [
         f"| {name} | " + " | ".join(f"{row[column]:.4f}" for column in columns) + " |"
@@ -262,8 +271,7 @@ def markdown(events: Events, rows: dict[str, dict[str, float]]) -> str:
     ]
     turned = sum(int(row["turned"]) for row in rows.values())
     lines = [
-        f"## Intensity: {source}, {events.split.describe()}",
-        "",
+        f"{events.split.describe()}; "
         f"{len(events.ratings):,} held-out ratings, {events.known.mean():.0%} of users with "
         f"a history; strong: at least {events.threshold:g}; raw: before calibration. "
         f"Pairs that calibration turned around: {turned}.",

@@ -29,6 +29,7 @@ def readings_of(items: list[list[int]], days: list[list[float]]) -> Readings:
         None,
         zeros,
         facets[:, 0],
+        zeros[..., None],
     )
 
 

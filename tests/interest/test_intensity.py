@@ -68,7 +68,8 @@ def test_strength_is_what_the_trained_layer_predicts(
     """NumPy against Keras, whose inputs are put together here from the model's own reading."""
     cases, model = some_cases(), reader.model
     items = asked_items(len(cases))
-    reading = model.read(reader.tokens(cases.histories, cases.request_times))
+    tokens = reader.tokens(cases.histories, cases.request_times)
+    reading = model.read(tokens)
     side = model.item_side(model.tower())
     blocks = np.asarray(side.blocks)[items]
     crowd = np.asarray(reading.conformity[:, -1])[:, None] * np.einsum(
@@ -80,6 +81,9 @@ def test_strength_is_what_the_trained_layer_predicts(
         crowd=crowd,
         facets=np.einsum("nkd,nmkd->nmk", np.asarray(reading.facets())[:, -1], blocks),
         graded=np.einsum("nkd,nmkd->nmk", np.asarray(reading.graded())[:, -1], blocks),
+        liking=np.asarray(
+            model.strength.liking(tokens["items"], reading.grades, reading.habit, reading.known)
+        )[:, None, -1],
     )
     weights = StrengthWeights.of(model)
     scores = strength_scores(UserSide.of(readings), reader.catalogue, weights, items)
@@ -94,7 +98,9 @@ def test_strength_lines_sum_to_the_strength(reader: LedgerReader, readings: Read
     np.testing.assert_allclose(lines.total, scores, rtol=1e-4, atol=1e-4)
     padding = ~readings.real[:, None, :].repeat(ASKED, axis=1)
     assert np.abs(lines.events[padding]).max() == 0
+    assert np.abs(lines.liking[padding]).max() == 0
     assert np.abs(lines.events).max() > 0.01
+    assert np.abs(lines.liking).max() > 0.01
 
 
 def test_silencing_an_event_takes_away_its_line(reader: LedgerReader, readings: Readings) -> None:
@@ -107,9 +113,8 @@ def test_silencing_an_event_takes_away_its_line(reader: LedgerReader, readings: 
         for each in (readings, silenced)
     ]
     lines = strength_lines(readings, reader.catalogue, weights, items)
-    np.testing.assert_allclose(
-        both[0] - both[1], lines.events[:, :, -1].sum(axis=-1), rtol=1e-3, atol=1e-4
-    )
+    said = lines.events[:, :, -1].sum(axis=-1) + lines.liking[:, :, -1]
+    np.testing.assert_allclose(both[0] - both[1], said, rtol=1e-3, atol=1e-4)
 
 
 def test_users_may_be_taken_and_joined(readings: Readings) -> None:

@@ -131,3 +131,31 @@ def read_one(
     alone["request_times"][0, -1] = tokens["request_times"][row, asked]
     reading = model.read({name: tf.constant(value) for name, value in alone.items()})  # type: ignore[attr-defined]
     return reading.state().numpy()[0, -1].astype(np.float64), reading  # type: ignore[attr-defined]
+
+
+def test_liking_vectors_decay_where_a_target_has_a_strength() -> None:
+    model, batch = small(dropout=0.0), training_batch()
+    model.tower.id_dropout = 0.0
+    objective = LedgerObjective(full_cross_entropy, config(strength_loss=1.0))
+    strength = model.strength
+    # An item that asks for nothing: what is left of x and y is their decay.
+    strength.target_vectors.assign(tf.zeros_like(strength.target_vectors))
+    events = strength.grade_vectors, strength.event_vectors
+    sizes = sum(np.square(np.asarray(table)).sum(axis=1) for table in events)
+    wanted = batch["target_strengths"].numpy()
+    wanted[0, 1] = np.nan
+    batch["target_strengths"] = tf.constant(wanted)
+    with_vectors = float(objective(model, batch)["strength"])
+    for table in events:
+        table.assign(tf.zeros_like(table))
+    without = float(objective(model, batch)["strength"])
+    shares = batch["weights"].numpy() * ~np.isnan(wanted)
+    expected = 0.02 * (shares * sizes[batch["targets"].numpy()]).sum()
+    assert with_vectors - without == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_log_without_strengths_trains_none() -> None:
+    model, batch = small(dropout=0.0), training_batch()
+    objective = LedgerObjective(full_cross_entropy, config(strength_loss=1.0))
+    batch["target_strengths"] = tf.fill(batch["targets"].shape, np.float32(np.nan))
+    assert float(objective(model, batch)["strength"]) == 0

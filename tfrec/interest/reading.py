@@ -49,8 +49,11 @@ class Readings:
         conformity: κ ≥ 0, [N].
         period: one-hot of the period of the request, [N, W].
         context: [N, d], or None when the model has no residual line.
-        grades: standardised strengths of the events, 0 where missing, [N, L].
-        habit: shrunken mean of the grades, [N].
+        grades: how far the events' standardised strengths lie above what their items get and the
+            user gives, e_s − habit; 0 where there is none, [N, L].
+        habit: the user's own level, shrunken mean of e_s, [N].
+        liking: what each event adds to the user's liking vector, 0 on padding, [N, L, 16]; see
+            `tfrec.models.strength_readout`.
 
     Example:
         >>> reader = LedgerReader(model)                        # doctest: +SKIP
@@ -69,6 +72,7 @@ class Readings:
     context: Float32 | None
     grades: Float32
     habit: Float32
+    liking: Float32
 
     def __len__(self) -> int:
         return len(self.items)
@@ -107,6 +111,7 @@ class Readings:
             self,
             gates=gates,
             weights=self.weights * events[:, None, :],
+            liking=self.liking * events[..., None],
             conformity=self.conformity * np.asarray(conformity_gain, np.float32),
         )
 
@@ -273,8 +278,11 @@ def _newest(model: Ledger) -> Any:
             number(reading.conformity[:, -1]),
             number(reading.period[:, -1]),
             None if reading.context is None else number(reading.context[:, -1]),
-            number(reading.grades),
+            number(reading.grades - reading.rated * reading.habit[:, -1:]),
             number(reading.habit[:, -1]),
+            model.strength.newest_liking(
+                tokens["items"], reading.grades, reading.habit, reading.known
+            ),
         )
 
     return read

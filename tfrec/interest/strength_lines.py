@@ -1,8 +1,10 @@
 """The ledger's strength read-out outside the graph: the same sum, and its lines one by one.
 
-    z(u,i,t) = b + w·habit_u + γ_i + ρ_0·κ lp_i + Σ_f Σ_s (ρ_f + ρ'_f z_s) c_fs(i)
+    z(u,i,t) = b + w·habit_u + γ_i + ρ_0·κ lp_i + Σ_f Σ_s (ρ_f + ρ'_f (e_s − habit_u)) c_fs(i)
+             + Σ_s <q_i, (e_s − habit_u)·x_s + y_s> / √(n + 5)
 
-in standard deviations of log1p strength; see `tfrec.models.strength_readout`.
+in standard deviations of the training strengths, see `tfrec.data.strengths.StrengthScale` and
+`tfrec.models.strength_readout`.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ class StrengthWeights:
     Attributes:
         bias: b. by_habit: w. by_item: γ, float32 [I]. by_crowd: ρ_0.
         by_facet, by_grade: ρ and ρ', not negative, float32 [K].
+        target_vectors: q, float32 [I, 16].
     """
 
     bias: float
@@ -32,6 +35,7 @@ class StrengthWeights:
     by_crowd: float
     by_facet: Float32
     by_grade: Float32
+    target_vectors: Float32
 
     @classmethod
     def of(cls, model: Any) -> StrengthWeights:
@@ -44,6 +48,7 @@ class StrengthWeights:
             by_crowd=float(layer.by_crowd),
             by_facet=_softplus(np.asarray(layer.by_facet, np.float32)),
             by_grade=_softplus(np.asarray(layer.by_grade, np.float32)),
+            target_vectors=np.asarray(layer.target_vectors, np.float32),
         )
 
 
@@ -57,6 +62,7 @@ class StrengthLines:
         item: [N, M].
         crowd: [N, M].
         events: what event s says through facet f, [N, M, L, K]; 0 on padding.
+        liking: what event s says through its liking vector, [N, M, L]; 0 on padding.
     """
 
     bias: float
@@ -64,12 +70,14 @@ class StrengthLines:
     item: Float32
     crowd: Float32
     events: Float32
+    liking: Float32
 
     @property
     def total(self) -> Float32:
         """The sum of all lines, [N, M]."""
         total = self.bias + self.habit[:, None] + self.item + self.crowd
-        return np.asarray(total + self.events.sum(axis=(2, 3)), np.float32)
+        total = total + self.events.sum(axis=(2, 3)) + self.liking.sum(axis=2)
+        return np.asarray(total, np.float32)
 
 
 def strength_scores(
@@ -88,6 +96,8 @@ def strength_scores(
     predicted = weights.by_item[items] + weights.by_crowd * users.crowd_line(catalogue, items)
     predicted += users.facet_lines(catalogue, items) @ weights.by_facet
     predicted += users.graded_lines(catalogue, items) @ weights.by_grade
+    vectors = weights.target_vectors[items]
+    predicted += np.einsum("nd,nmd->nm", users.liking, vectors, optimize=True)
     return np.asarray(predicted + shared[:, None], np.float32)
 
 
@@ -102,10 +112,10 @@ def strength_lines(
 
     Example:
         >>> lines = strength_lines(readings, catalogue, weights, items)   # doctest: +SKIP
-        >>> lines.events[0, 0].sum(axis=1)  # what each event of the first user says
+        >>> lines.events[0, 0].sum(axis=1) + lines.liking[0, 0]  # what each event says
         ... # doctest: +SKIP
     """
-    # [N, L, K]: a facet's say, and more of it where the event was strong, less where it was weak.
+    # [N, L, K]: a facet's say, and more of it where the event was liked, less where it was not.
     say = weights.by_facet + weights.by_grade * readings.grades[..., None]
     events = readings.contributions(catalogue, items)
     events *= say[:, None].astype(np.float32)
@@ -115,6 +125,9 @@ def strength_lines(
         item=weights.by_item[items],
         crowd=np.asarray(weights.by_crowd * readings.conformity_line(catalogue, items), np.float32),
         events=events,
+        liking=np.einsum(
+            "nld,nmd->nml", readings.liking, weights.target_vectors[items], optimize=True
+        ),
     )
 
 

@@ -18,9 +18,10 @@ class UserSide:
 
     Attributes:
         facets: u_f = g_f Σ_s a_fs v_fs, [N, K, d].
-        graded: the same with every event multiplied by its grade z_s, [N, K, d].
+        graded: the same with every event multiplied by its grade e_s − habit, [N, K, d].
         crowd: κ in the column of the request's period, [N, W].
         habit: the user's own level of strength, [N].
+        liking: whose product with an item's vector adds to its strength, [N, 16].
         context: [N, d], or None when the model has no residual line.
     """
 
@@ -28,6 +29,7 @@ class UserSide:
     graded: Float32
     crowd: Float32
     habit: Float32
+    liking: Float32
     context: Float32 | None
 
     @classmethod
@@ -41,6 +43,7 @@ class UserSide:
             graded=np.asarray(graded * readings.gates[..., None], np.float32),
             crowd=readings.conformity[:, None] * readings.period,
             habit=readings.habit,
+            liking=readings.liking.sum(axis=1),
             context=readings.context,
         )
 
@@ -70,7 +73,7 @@ class UserSide:
         return _product(self.facets, catalogue.blocks[items])
 
     def graded_lines(self, catalogue: Catalogue, items: Int32) -> Float32:
-        """Σ_s z_s c_fs(i): int [N, M] -> [N, M, K]."""
+        """Σ_s (e_s − habit) c_fs(i): int [N, M] -> [N, M, K]."""
         return _product(self.graded, catalogue.blocks[items])
 
     def crowd_line(self, catalogue: Catalogue, items: Int32) -> Float32:

@@ -257,6 +257,9 @@ class Ledger(keras.Model):
             shares = ops.take(self.membership(table), ops.maximum(items, 0), axis=0)
             values = values * shares[..., None]
         crowd = ops.softplus(self.crowd(queries)[..., 0])
+        rated = ops.logical_and(real, ops.logical_not(ops.isnan(batch["strengths"])))
+        grades = self.strength.grades(items, strengths, rated)
+        known = ops.logical_and(mask, rated[:, None, :])
         return Reading(
             embeddings=table,
             weights=weights,
@@ -265,8 +268,10 @@ class Ledger(keras.Model):
             conformity=crowd,
             period=self.period_of(batch["request_times"]),
             context=self.context(queries) if self.residual else None,
-            grades=strengths,
-            habit=shrunken_mean(strengths, ops.logical_and(mask, real[:, None, :])),
+            grades=grades,
+            rated=ops.cast(rated, "float32"),
+            known=known,
+            habit=shrunken_mean(grades, known),
         )
 
     def engagement(self, scores: Any) -> Any:

@@ -15,8 +15,9 @@ class Reading(NamedTuple):
     embeddings: e, [I, D]. weights: a, [B, K, request, event]. values: v, [B, L, K, d].
     gates: g in (0, 2), [B, L, K]. conformity: κ ≥ 0, [B, L]. period: which period of popularity
     the request falls into, one-hot [B, L, W]. context: the residual's query [B, L, d], or None.
-    grades: how far each event's strength lies above the typical one, [B, L]. habit: their shrunken
-    mean over the history, [B, L].
+    grades: how far each event's strength lies above what its item gets, 0 without one, [B, L].
+    rated: 1 where an event has a strength, [B, L]. known: the rated events that a request reads,
+    bool [B, request, event]. habit: shrunken mean of their grades, [B, L].
     """
 
     embeddings: Any
@@ -27,6 +28,8 @@ class Reading(NamedTuple):
     period: Any
     context: Any
     grades: Any
+    rated: Any
+    known: Any
     habit: Any
 
     def first(self, rows: int) -> Reading:
@@ -57,8 +60,13 @@ class Reading(NamedTuple):
         return ops.concatenate(blocks, axis=-1)
 
     def graded(self) -> Any:
-        """The facets, each event multiplied by its grade: what was liked, not what was taken."""
-        return self.facets(values=self.values * self.grades[..., None, None])
+        """Σ_s (e_s − habit) g_f a_fs v_fs, [B, L, K, d]: what was liked, not what was taken."""
+        values = [
+            self.values * ops.cast(by, self.values.dtype)[..., None, None]
+            for by in (self.grades, self.rated)
+        ]
+        total, count = ops.split(self.facets(values=ops.concatenate(values, axis=-1)), 2, axis=-1)
+        return total - ops.cast(self.habit, total.dtype)[..., None, None] * count
 
 
 class ItemSide(NamedTuple):

@@ -20,6 +20,8 @@ from tfrec.training.options import LossConfig
 SHORTEST, RECENT = 5, 3
 # Items on which the independence of facet blocks is measured in one step.
 INDEPENDENCE_ITEMS = 256
+# Times the squared size of the liking vectors of a target.
+LIKING_DECAY = 0.02
 # Lines whose square is well below this share of the mean one hardly count.
 DELETION_FLOOR = 0.1
 MOVED = ("items", "times", "actions", "strengths")
@@ -154,7 +156,7 @@ class _Parts(NamedTuple):
 
 
 def strength(model: Ledger, reading: Reading, parts: _Parts, batch: dict[str, Any]) -> Any:
-    """Huber loss of the strength read-out on standardised log1p strengths."""
+    """Huber loss of the strength read-out on standardised strengths, and its vectors' decay."""
     blocks = parts.target_blocks
     graded = ops.cast(reading.graded(), "float32")
     predicted = model.strength.predict(
@@ -163,10 +165,14 @@ def strength(model: Ledger, reading: Reading, parts: _Parts, batch: dict[str, An
         crowd=parts.target_crowd,
         facets=parts.target_facets,
         graded=ops.sum(graded * blocks, axis=-1),
+        liking=model.strength.liking(batch["items"], reading.grades, reading.habit, reading.known),
     )
     wanted = batch["target_strengths"]
-    target = ops.where(ops.isnan(wanted), wanted, model.standardised(wanted))
-    return interest_losses.strength_huber(predicted, target, batch["weights"])
+    missing = ops.isnan(wanted)
+    target = ops.where(missing, wanted, model.standardised(wanted))
+    sizes = ops.where(missing, 0.0, model.strength.sizes(batch["targets"]))
+    decay = LIKING_DECAY * ops.sum(batch["weights"] * sizes)
+    return interest_losses.strength_huber(predicted, target, batch["weights"]) + decay
 
 
 def pointwise(model: Ledger, parts: _Parts, batch: dict[str, Any]) -> Any:
