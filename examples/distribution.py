@@ -15,8 +15,8 @@ The plain form is a language model with a softmax over the items. It is trained 
 The text of a user is the titles of what they took last. A list of recommendations is the most
 probable items; precision, recall and F1 ask how many of them were taken.
 
-The ledger's distribution is the softmax of its scores, divided by the temperature that was fitted
-on validation events.
+The ledger's distribution is the softmax of its scores, divided by a temperature that was fitted on
+validation events. So that the comparison is one of models, the plain form gets one too.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from world import (
 )
 
 from tfrec.console import say
+from tfrec.data.cases import Cases
 from tfrec.data.sequences import Sequences
 from tfrec.errors import command
 from tfrec.interest.distribution import distribution
@@ -61,13 +62,17 @@ def main(argv: Sequence[str]) -> int:
     task.pretrain(epochs=2 if flags.quick else 15)
     task.fit(told(run, [0]), told(run, [1]), epochs=3 if flags.quick else 25)
 
-    cases = run.split.cases("test")
+    cases, before = run.split.cases("test"), run.split.cases("validation")
     names = ("plain form", "ledger", "popularity")
-    found = [
-        task.evaluate_recommendations(cases.histories),
-        from_ledger(run),
-        log_probabilities(popularity(run), cases.histories),
-    ]
+
+    def popular(histories: Sequences) -> Any:
+        return log_probabilities(popularity(run), histories)
+
+    plain, common = (
+        tempered(ask(cases.histories), ask(before.histories), before)
+        for ask in (task.evaluate_recommendations, popular)
+    )
+    found = (plain, from_ledger(run), common)
     measured = [ranking_metrics(logs, cases) for logs in found]
     table(
         f"{len(cases):,} users asked once, before their first of {len(cases.targets):,} test "
@@ -146,6 +151,17 @@ class RecommendationTask:
         """log p over the items that are not in the history, [N, I]."""
         words = self.words(self.user_texts(histories))
         return log_probabilities(self.forward(words).numpy(), histories)
+
+
+def tempered(logs: Any, before: Any, cases: Cases) -> Any:
+    """log p at the temperature that suits the validation cases best, which have log p `before`."""
+    from scipy.special import log_softmax
+
+    def loss(temperature: float) -> float:
+        given = log_softmax(before / temperature, axis=1)
+        return -given[cases.target_cases(), cases.targets].mean()
+
+    return log_softmax(logs / min(np.geomspace(0.25, 4.0, 49), key=loss), axis=1)
 
 
 def from_ledger(run: LedgerRun) -> Any:

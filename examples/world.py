@@ -36,7 +36,7 @@ from tfrec.interest.readouts import READOUTS
 from tfrec.models.options import ModelConfig
 from tfrec.run import CONFIG, RunConfig, must_be_run
 from tfrec.train import train
-from tfrec.training.options import TrainingConfig
+from tfrec.training.options import LossConfig, TrainingConfig
 
 tf = import_tensorflow()  # without its start-up noise, so before Keras
 import keras  # noqa: E402
@@ -50,9 +50,19 @@ class Size:
     items: int
     events: int
     epochs: int
+    layers: int
 
 
-FULL, QUICK = Size(300, 200, 10_000, 15), Size(120, 80, 3_000, 4)
+# What a few epochs on a small world have no use for, and what takes long to compile.
+FEW_LOSSES = LossConfig(
+    pointwise_loss=0,
+    long_short_loss=0,
+    conformity_loss=0,
+    independence_loss=0,
+    topic_loss=0,
+    balance_loss=0,
+)
+FULL, QUICK = Size(300, 200, 10_000, 15, 2), Size(120, 100, 2_500, 4, 1)
 
 
 def parser(doc: str | None) -> argparse.ArgumentParser:
@@ -127,11 +137,17 @@ def made_run(folder: Path, quick: bool) -> Path:
             cache=str(home / "cache"),
         ),
         split=SplitConfig(split="global-time", split_validation=0.1, split_test=0.2),
-        model=ModelConfig(dim=32, max_length=50),
-        # A step is over before XLA has compiled it.
+        model=ModelConfig(dim=32, max_length=50, layers=size.layers),
+        # So few steps are over before XLA has compiled one.
         training=TrainingConfig(
-            epochs=size.epochs, batch_size=8, learning_rate=1e-3, warmup_steps=20, xla=False
+            epochs=size.epochs,
+            batch_size=8,
+            learning_rate=1e-3,
+            warmup_steps=20,
+            steps_per_call=1,
+            xla=False,
         ),
+        losses=LossConfig() if not quick else FEW_LOSSES,
         evaluation=EvaluationConfig(baselines=["none"]),
     )
     train(config, run)
