@@ -3,7 +3,7 @@
     python examples/explanation.py          (--quick for a smaller world)
 
 The plain form is collaborative filtering by cosines. w_j is the learned vector of item j, S a
-recurrent net over the user's events in the order of time, and the feedback f_s says how an event
+Transformer over the user's events in the order of time, and the feedback f_s says how an event
 counts (view 0.5, click 1, buy 1.5, times grade / 3):
 
     u_i  = S(events of i)
@@ -55,6 +55,7 @@ from tfrec.interest.sentences import explain_in_words
 from tfrec.interest.steered import apply, steer
 from tfrec.interest.steering import Feedback
 from tfrec.models.build import category_matrix
+from tfrec.models.transformer import TransformerBlock
 
 ops = keras.ops
 ALPHA = BETA = 0.5
@@ -146,13 +147,18 @@ class CosineFiltering(keras.Model):
             shape=(), initializer=keras.initializers.Constant(10.0), name="T"
         )
         self.bias = self.add_weight(shape=(), initializer="zeros", name="bias")
-        self.sequence = keras.layers.GRU(DIM)
+        self.event = keras.layers.Dense(DIM)
+        self.place = keras.layers.Embedding(EVENTS, DIM)
+        self.block = TransformerBlock(DIM, 1, 2 * DIM)
 
     def call(self, items: Any, feedback: Any, training: bool = False) -> Any:
         w = ops.normalize(self.vectors)  # [I, D]
         seen = ops.take(w, ops.maximum(items, 0), axis=0)  # [B, E, D]
-        told = ops.concatenate([seen, feedback[:, :, None]], axis=2)
-        u = ops.normalize(self.sequence(told, mask=items >= 0))  # [B, D]
+        real = items >= 0
+        states = self.event(ops.concatenate([seen, feedback[:, :, None]], axis=2))
+        states = states + self.place(ops.arange(EVENTS))
+        states = self.block(states, ops.logical_and(real[:, :, None], real[:, None, :]))
+        u = ops.normalize(ops.sum(states * ops.cast(real, states.dtype)[:, :, None], axis=1))
         cosine = ops.matmul(u, ops.transpose(w))
         y = ops.sum(self.terms(items, feedback), axis=1)
         return self.temperature * (ALPHA * cosine + BETA * y) + self.bias
