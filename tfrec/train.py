@@ -167,6 +167,7 @@ def _train(config: RunConfig, folder: Path) -> Results:
             config.training,
             config.model,
             config.losses,
+            data,
             train_sequences,
             count_items(train_sequences, data.num_items),
             strategy.num_replicas_in_sync,

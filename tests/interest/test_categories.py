@@ -10,8 +10,8 @@ import pytest
 from tfrec.data.prepared import ITEMS, Meta, PreparedData
 from tfrec.data.sequences import Columns
 from tfrec.errors import UserError
-from tfrec.interest.categories import blocked_items, category_names
-from tfrec.models.build import category_matrix
+from tfrec.interest.categories import blocked_items
+from tfrec.models.build import category_matrix, category_names
 
 GENRES = [["Drama"], ["Comedy", "Drama"], [], ["Horror", "Comedy"], ["Horror"]]
 

@@ -41,7 +41,7 @@ def test_all_losses_together_reach_every_weight_and_compile() -> None:
     model = small(facets=3, topics=2)
     on = config(**dict.fromkeys(STRENGTHS, 1.0), deletion_rows=1.0, quality_decay=1.0)
     objective = LedgerObjective(full_cross_entropy, on)
-    objective.start_epoch(0)
+    objective.start_epoch(9)
     batch = training_batch()
     # Without dropout, so that eager and graph see the same.
     model.dropout.rate = 0.0
@@ -70,18 +70,23 @@ def test_a_loss_is_there_only_when_it_is_switched_on(name: str) -> None:
         pytest.skip("its term is 0 while all facets are in use")
     model, batch = small(facets=3, topics=2), training_batch()
     objective = LedgerObjective(full_cross_entropy, config(**{name: 1.0}))
-    objective.start_epoch(0)
+    objective.start_epoch(9)
     terms = objective(model, batch)
     assert set(terms) - {"ranking", "quality"} == {name.removesuffix("_loss").replace("_", " ")}
     assert float(terms[name.removesuffix("_loss").replace("_", " ")]) != 0
 
 
-def test_conformity_decays_from_epoch_to_epoch() -> None:
-    objective = LedgerObjective(
-        full_cross_entropy, LossConfig(conformity_loss=0.5, conformity_decay=0.9)
-    )
+def test_strengths_change_from_epoch_to_epoch() -> None:
+    on = LossConfig(conformity_loss=0.5, conformity_decay=0.9, deletion_loss=2.0, deletion_warmup=4)
+    objective = LedgerObjective(full_cross_entropy, on)
     objective.start_epoch(3)
     assert float(objective.conformity_strength) == pytest.approx(0.5 * 0.9**3)
+    for epoch, risen in enumerate([0, 0.25, 0.5, 0.75, 1, 1]):
+        objective.start_epoch(epoch)
+        assert float(objective.deletion_strength) == pytest.approx(2 * risen)
+    objective = LedgerObjective(full_cross_entropy, config(deletion_loss=2.0, deletion_warmup=0))
+    objective.start_epoch(0)
+    assert float(objective.deletion_strength) == 2
 
 
 def test_deletion_consistency_is_the_gap_between_line_and_real_deletion() -> None:

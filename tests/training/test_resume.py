@@ -98,6 +98,28 @@ def test_a_signal_saves_and_stops(
     assert same(weights(run), weights(uninterrupted))
 
 
+def test_a_stopped_ledger_ends_the_same(log: Path) -> None:
+    """Its losses have random numbers and a strength that changes from epoch to epoch."""
+    whole, run = log.parent / "ledger-whole", log.parent / "ledger-stopped"
+    options = {"model": "ledger", "facet-dim": "4", "baselines": "none"}
+    assert train(*arguments(log, whole, **options)).returncode == 0
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tfrec.train", *arguments(log, run, **options)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("epoch   1"):
+            process.send_signal(signal.SIGTERM)
+            break
+    process.communicate(timeout=300)
+    assert process.returncode == 143
+    assert train("--resume", str(run)).returncode == 0
+    assert same(weights(run), weights(whole))
+
+
 def test_a_finished_run_resumes_to_the_same_table(uninterrupted: Path) -> None:
     before = results(uninterrupted)["models"][0]["metrics"]
     done = train("--resume", str(uninterrupted))

@@ -42,6 +42,15 @@ def test_two_replicas_train_the_model_that_one_trains(log: Path, alone: Path, lo
     assert_close(one, two, atol=2e-4)
 
 
+def test_two_replicas_train_the_ledger_that_one_trains(log: Path) -> None:
+    # With every loss that is a sum over examples; the others differ from replica to replica.
+    options = {"model": "ledger", "facet_dim": "4", "id_dropout": "0", "epochs": "1"}
+    options |= {"deletion_loss": "0", "independence_loss": "0", "balance_loss": "0"}
+    one = run(log, "ledger-one", **options)
+    two = run(log, "ledger-two", strategy="mirrored", replicas="2", **options)
+    assert_close(one, two, atol=2e-4)
+
+
 def test_without_xla_the_weights_are_the_same_but_for_rounding(log: Path, alone: Path) -> None:
     assert_close(alone, run(log, "plain", no_xla=""), atol=2e-4)
 

@@ -12,11 +12,11 @@ import numpy as np
 from tfrec.data.sequences import Bool, Int32, Int64, Sequences
 from tfrec.errors import UserError
 from tfrec.interest.calibrators import Temperature
-from tfrec.interest.categories import category_names
 from tfrec.interest.disentanglement import FacetReport, facet_reports
 from tfrec.interest.explanation import explain
 from tfrec.interest.ledger_lines import LedgerLines
 from tfrec.interest.reading import LedgerReader, Readings
+from tfrec.models.build import category_names
 
 if TYPE_CHECKING:
     import pyarrow

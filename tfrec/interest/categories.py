@@ -15,17 +15,6 @@ if TYPE_CHECKING:
     from tfrec.data.prepared import PreparedData
 
 
-def category_names(data: PreparedData) -> list[str]:
-    """Names of the columns of `tfrec.models.build.category_matrix`; empty without categories."""
-    import pyarrow.compute as pc
-
-    if "categories" not in data.items.column_names:
-        return []
-    lists = data.items["categories"].combine_chunks()
-    names: list[str] = pc.list_flatten(lists).dictionary_encode().dictionary.to_pylist()
-    return names
-
-
 def blocked_items(
     data: PreparedData, items: Sequence[str] = (), categories: Sequence[str] = ()
 ) -> Bool:
@@ -45,7 +34,7 @@ def blocked_items(
     Example:
         >>> blocked = blocked_items(data, categories=["Horror"])  # doctest: +SKIP
     """
-    from tfrec.models.build import category_matrix
+    from tfrec.models.build import category_matrix, category_names
 
     ids: list[str] = data.items["item_id"].to_pylist()
     blocked = np.zeros(len(ids), np.bool_)

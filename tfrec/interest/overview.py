@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from tfrec.interest.asked import Asked
-from tfrec.interest.categories import category_names
 from tfrec.interest.disentanglement import Disentangled, disentangle, half_life_days
 from tfrec.interest.distribution import OTHER_LINES, Distribution, distribution
 from tfrec.interest.evolution import Evolution, default_times, evolve
+from tfrec.models.build import category_names
 
 
 @dataclass(frozen=True)

@@ -133,3 +133,14 @@ def category_matrix(data: PreparedData) -> npt.NDArray[np.float32] | None:
     matrix[rows, flat.indices.to_numpy()] = 1
     matrix /= np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     return matrix
+
+
+def category_names(data: PreparedData) -> list[str]:
+    """Names of the columns of `category_matrix`; empty without categories."""
+    import pyarrow.compute as pc
+
+    if "categories" not in data.items.column_names:
+        return []
+    lists = data.items["categories"].combine_chunks()
+    names: list[str] = pc.list_flatten(lists).dictionary_encode().dictionary.to_pylist()
+    return names

@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from tfrec.data.sequences import Float32
 from tfrec.models.ledger import Ledger
 from tfrec.models.ledger_parts import ItemSide, Reading
 from tfrec.training import disentangling_losses, interest_losses
 from tfrec.training.contrastive_losses import topic_supervision
 from tfrec.training.deletion_consistency import draw_deletions, remove_one_event
+from tfrec.training.exposure import group_probabilities
 from tfrec.training.losses import Loss
 from tfrec.training.objective import Terms
 from tfrec.training.options import LossConfig
@@ -36,6 +38,7 @@ class LedgerObjective:
         config: the strengths.
         replicas: how many copies of the objective share one step. A loss that is no sum over
             examples is then the mean of the copies' own.
+        exposure_target: see `tfrec.training.exposure`; None for none.
 
     Call arguments:
         model: a `Ledger`.
@@ -45,17 +48,25 @@ class LedgerObjective:
         The weighted terms by name; the loss is their sum.
     """
 
-    def __init__(self, ranking: Loss, config: LossConfig, replicas: int = 1) -> None:
+    def __init__(
+        self,
+        ranking: Loss,
+        config: LossConfig,
+        replicas: int = 1,
+        exposure_target: Float32 | None = None,
+    ) -> None:
         self.ranking = ranking
         self.config = config
         self.share = 1 / replicas
-        self.conformity_strength = keras.Variable(
-            config.conformity_loss, dtype="float32", trainable=False
-        )
+        self.exposure_target = exposure_target
+        self.deletion_strength = keras.Variable(0.0, dtype="float32", trainable=False)
+        self.conformity_strength = keras.Variable(0.0, dtype="float32", trainable=False)
 
     def start_epoch(self, epoch: int) -> None:
-        """DICE weakens its pairs from epoch to epoch."""
+        """Deletion consistency comes in slowly; DICE weakens its pairs from epoch to epoch."""
         config = self.config
+        risen = min(1.0, epoch / config.deletion_warmup) if config.deletion_warmup else 1.0
+        self.deletion_strength.assign(config.deletion_loss * risen)
         self.conformity_strength.assign(config.conformity_loss * config.conformity_decay**epoch)
 
     def __call__(self, model: Ledger, batch: dict[str, Any]) -> Terms:
@@ -71,7 +82,7 @@ class LedgerObjective:
             gap = deletion_consistency(
                 model, batch, ops.cast(matrix, "float32"), config.deletion_rows
             )
-            terms["deletion"] = share * config.deletion_loss * gap
+            terms["deletion"] = share * self.deletion_strength * gap
         parts = _Parts.of(model, reading, states, side, matrix, batch)
         if config.strength_loss and "target_strengths" in batch:
             terms["strength"] = config.strength_loss * strength(model, reading, parts, batch)
@@ -94,6 +105,11 @@ class LedgerObjective:
                 shares, model.category_given_topic, model.tower.categories
             )
             terms["topic"] = share * config.topic_loss * supervision
+        if config.exposure_loss and self.exposure_target is not None:
+            shown = group_probabilities(states, matrix, model.tower.categories, batch)
+            even = ops.ones_like(shown[:, 0]) / shown.shape[0]
+            divergence = interest_losses.exposure_divergence(shown, self.exposure_target, even)
+            terms["exposure"] = share * config.exposure_loss * divergence
         if config.balance_loss and model.facets > 1:
             shares = ops.abs(parts.target_facets)
             shares = shares / ops.maximum(ops.sum(shares, axis=-1, keepdims=True), 1e-6)

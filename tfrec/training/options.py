@@ -42,7 +42,10 @@ class LossConfig:
     """The ledger's losses beside the ranking loss; 0 switches one off."""
 
     deletion_loss: float = option(
-        1.0, "an event's line equals what deleting the event does to the score"
+        0.5, "an event's line equals what deleting the event does to the score"
+    )
+    deletion_warmup: int = option(
+        4, "epochs over which --deletion-loss rises from 0: first the ranking, then its reasons"
     )
     deletion_rows: float = option(0.25, "share of a batch's rows on which that is checked")
     strength_loss: float = option(0.2, "predict the strength (rating, dwell) of the next event")
@@ -53,4 +56,8 @@ class LossConfig:
     independence_loss: float = option(0.01, "distance correlation between facet blocks")
     topic_loss: float = option(0.05, "topic facets follow the categories")
     balance_loss: float = option(0.01, "no facet may fall out of use")
+    exposure_loss: float = option(0.0, "pull what is recommended towards --exposure-mix")
+    exposure_mix: dict[str, str] = option(
+        {}, "wanted shares of categories, e.g. Drama=0.2,Comedy=0.3", metavar="CATEGORY=SHARE,…"
+    )
     quality_decay: float = option(1e-3, "L2 on the quality line")

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from tfrec.console import import_tensorflow
 from tfrec.data.batches import TrainingBatches
-from tfrec.data.sequences import Sequences
+from tfrec.data.prepared import PreparedData
+from tfrec.data.sequences import Float32, Sequences
 from tfrec.errors import UserError
 from tfrec.models.options import ModelConfig
 from tfrec.training.options import LossConfig, TrainingConfig
@@ -101,6 +102,7 @@ def make_objective_and_batches(
     config: TrainingConfig,
     model: ModelConfig,
     losses_config: LossConfig,
+    data: PreparedData,
     train: Sequences,
     item_counts: npt.NDArray[np.int64],
     replicas: int,
@@ -135,7 +137,10 @@ def make_objective_and_batches(
     if model.model == "ledger":
         from tfrec.training.ledger_objective import LedgerObjective
 
-        objective = LedgerObjective(loss, losses_config, replicas)
+        target = None
+        if losses_config.exposure_loss or losses_config.exposure_mix:
+            target = _exposure_target(losses_config, data)
+        objective = LedgerObjective(loss, losses_config, replicas, target)
         negatives = negatives or PAIR_NEGATIVES
     batches = TrainingBatches(
         train,
@@ -149,6 +154,20 @@ def make_objective_and_batches(
         multiple_of=replicas,
     )
     return objective, batches
+
+
+def _exposure_target(config: LossConfig, data: PreparedData) -> Float32:
+    from tfrec.models.build import category_matrix, category_names
+    from tfrec.training.exposure import exposure_target
+
+    if not config.exposure_loss or not config.exposure_mix:
+        raise UserError(
+            "--exposure-loss and --exposure-mix go together: how strongly, and where to"
+        )
+    shares = category_matrix(data)
+    if shares is None:
+        shares = np.zeros((data.num_items, 0), np.float32)
+    return exposure_target(config.exposure_mix, category_names(data), shares)
 
 
 def make_optimizer(config: TrainingConfig, variables: list[Any], steps_per_epoch: int) -> Any:
