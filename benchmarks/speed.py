@@ -43,22 +43,24 @@ def tfrec_worker(log: Path, epochs: int, rows: int) -> dict[str, float]:
     from tfrec.models.build import build_model
     from tfrec.models.options import ModelConfig
     from tfrec.training import loop, setup
-    from tfrec.training.options import TrainingConfig
+    from tfrec.training.options import LossConfig, TrainingConfig
 
     with tempfile.TemporaryDirectory() as folder:
         data = load(DataConfig(data=str(log), cache=folder), lambda line: None)
         split = make_split(data, SplitConfig(), seed=0)
         config = TrainingConfig(epochs=epochs, batch_size=rows, patience=epochs, loss="full")
         setup.seed_everything(config)
-        model = build_model(ModelConfig(model="sasrec", **MODEL), data)
-        counts = count_items(split.train(), data.num_items)
-        loss, batches = setup.make_loss_and_batches(config, split.train(), counts, 200, 1)
+        sasrec, train = ModelConfig(model="sasrec", **MODEL), split.train()
+        model = build_model(sasrec, data, train)
+        objective, batches = setup.make_objective_and_batches(
+            config, sasrec, LossConfig(), data, train, count_items(train, data.num_items), 1
+        )
         optimizer = setup.make_optimizer(config, model.trainable_variables, batches.steps_per_epoch)
         nothing = {"ndcg@10": 0.0}
         progressed = loop.fit(
             model,
             optimizer,
-            loss,
+            objective,
             batches,
             lambda: nothing,
             "ndcg@10",

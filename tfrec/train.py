@@ -44,7 +44,8 @@ examples:
   python -m tfrec.train --config runs/ledger-synthetic-20260101-120000/config.yaml --seed 1
 
 A run leaves config.yaml (makes it again), checkpoints/, epochs.jsonl, tensorboard/, split.npy,
-readouts.npz (calibration), results.json, results.md and report.html. Ctrl-C and SIGTERM save and stop; --resume goes on.
+readouts.npz (calibration), results.json, results.md and report.html. Ctrl-C and SIGTERM save and
+stop; --resume goes on.
 exit codes: 0 done, 2 something to correct in options or data, 130 Ctrl-C, 143 SIGTERM
 """
 
