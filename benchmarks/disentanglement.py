@@ -68,7 +68,7 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--data", required=True, help="as --data of python -m tfrec.train")
     parser.add_argument("--config", type=Path, help="settings of both models, a YAML file")
-    parser.add_argument("--quick", action="store_true", help="at most 10 epochs")
+    parser.add_argument("--quick", action="store_true", help="at most 6 epochs")
     parser.add_argument("--baselines", default="all", help="as in python -m tfrec.train")
     parser.add_argument(
         "--out", type=Path, default=Path("runs/disentanglement"), help="run folders"
@@ -89,9 +89,9 @@ def trained(model: str, flags: argparse.Namespace) -> Results:
     if (folder / RESULTS).exists():
         return Results.load(folder / RESULTS)
     options = COMMON | {"model.model": model, "data.data": flags.data}
-    options["evaluation.baselines"] = [flags.baselines if model == "sasrec" else "none"]
+    options["evaluation.baselines"] = flags.baselines.split(",") if model == "sasrec" else ["none"]
     if flags.quick:
-        options["training.epochs"] = 10
+        options["training.epochs"] = 6
     config = resolve(RunConfig, argparse.Namespace(**options), flags.config)
     return train(config, folder, resume=folder.exists())
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from tfrec.data import simulate, world
 from tfrec.data.locate import locate
 from tfrec.data.prepared import PreparedData
-from tfrec.data.sequences import Float32, Int64, Sequences
+from tfrec.data.sequences import Bool, Float32, Int64, Sequences
 from tfrec.errors import UserError
 from tfrec.run import RunConfig
 
@@ -91,6 +91,11 @@ class Planted:
             conformity=self.users.conformity[user, None] * popularity,
             log_popularity=popularity,
         )
+
+    def shown(self, request_times: Int64) -> Bool:
+        """Which items the site had at N moments (unix milliseconds), [N, I]."""
+        week = world.week_of(np.asarray(request_times) / 1000 - world.START)
+        return np.isfinite(self.items.log_propensity[week])
 
     def _momentary(self, histories: Sequences, second: npt.NDArray[np.float64]) -> Float32:
         kinds = len(self.half_life_days)

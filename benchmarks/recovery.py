@@ -7,8 +7,8 @@
 The world's log rate is a sum of known lines (tfrec/data/world.py): activity, conformity, and for
 each of eight topics a taste that lasts and a pull of recent events with a half-life of its own.
 Its lines are worked out for pairs of a moment (a held-out event's, or one drawn from training)
-and an item drawn from those that the user had not taken, and compared with the model's. Both sides
-are taken relative to the mean over the catalogue, which a choice among items cannot know.
+and an item drawn from those on the site that the user had not taken, and compared with the model's.
+Both sides are taken relative to the mean over the site, which a choice among items cannot know.
 
 R²: squared correlation over pairs of a planted line with the model's line for it, one line to one
 planted topic by the best assignment; lines that share a topic are added first. Half-life: of the
@@ -32,11 +32,12 @@ from results import write_section
 
 from tfrec.config import resolve
 from tfrec.console import say
-from tfrec.data.sequences import Int32, Int64
+from tfrec.data.sequences import Bool, Int32, Int64
 from tfrec.data.sequences import Sequences as Histories
 from tfrec.data.split_labels import TEST, TRAIN
 from tfrec.errors import command
 from tfrec.evaluation import recovery
+from tfrec.interest.disentanglement import half_life_days
 from tfrec.interest.load import LedgerRun, load_run
 from tfrec.run import RunConfig, command_line
 
@@ -122,38 +123,36 @@ def _block(run: LedgerRun, planted: Planted, rows: Int64, random: np.random.Gene
     truth = planted.lines(histories, times)
     readings = run.reader.read_at(histories, times)
     catalogue = run.reader.catalogue
-    items = _unseen(run.data.num_items, rows, histories, random)
+    shown = planted.shown(times)
+    items = _drawn(shown, histories, random)
     each = np.arange(len(rows))[:, None]
 
     def relative(lines: npt.NDArray[np.floating]) -> Float64:
-        """Of the drawn items, relative to the mean over the catalogue; pairs in rows."""
-        chosen = lines[each, items] - lines.mean(axis=1)[:, None]
+        """Of the drawn items, relative to the mean over what was on the site; pairs in rows."""
+        weight = shown / shown.sum(axis=1, keepdims=True)
+        mean = np.einsum("ni,ni...->n...", weight, lines)
+        chosen = lines[each, items] - mean[:, None]
         return np.asarray(chosen.reshape(-1, *lines.shape[2:]), np.float64)
 
-    popularity = readings.period @ catalogue.popularity
-    crowd = readings.conformity[:, None] * popularity
+    everything = np.broadcast_to(np.arange(run.data.num_items, dtype=np.int32), shown.shape)
     return Pairs(
         taste=relative(truth.taste),
         momentary=relative(truth.momentary),
         conformity=relative(truth.conformity),
         log_popularity=relative(truth.log_popularity),
-        facets=readings.facet_scores(catalogue, items)
-        .reshape(-1, readings.gates.shape[1])
-        .astype(np.float64),
-        crowd=relative(crowd),
+        facets=relative(readings.facet_scores(catalogue, everything)),
+        crowd=relative(readings.conformity_line(catalogue, everything)),
         kappa=planted.users.conformity[histories.users].astype(np.float64),
         found_kappa=readings.conformity.astype(np.float64),
     )
 
 
-def _unseen(
-    num_items: int, rows: Int64, histories: Histories, random: np.random.Generator
-) -> Int32:
-    """Items that the user had not taken, [N, ITEMS_PER_REQUEST]."""
-    order = random.random((len(rows), num_items))
-    known = np.repeat(np.arange(len(rows)), histories.lengths)
-    order[known, histories.items()] = 2.0
-    return np.argpartition(order, ITEMS_PER_REQUEST, axis=1)[:, :ITEMS_PER_REQUEST].astype(np.int32)
+def _drawn(shown: Bool, histories: Histories, random: np.random.Generator) -> Int32:
+    """Items on the site that the user had not taken, [N, ITEMS_PER_REQUEST]."""
+    order = np.where(shown, random.random(shown.shape), 2.0)
+    order[np.repeat(np.arange(len(shown)), histories.lengths), histories.items()] = 3.0
+    drawn = np.argpartition(order, ITEMS_PER_REQUEST, axis=1)[:, :ITEMS_PER_REQUEST]
+    return drawn.astype(np.int32)
 
 
 def about(run: LedgerRun) -> str:
@@ -191,7 +190,7 @@ def measure(run: LedgerRun, pairs: Pairs) -> Found:
     codes = np.concatenate([together, pairs.crowd[:, None]], axis=1)
     factors = np.concatenate([topics, pairs.conformity[:, None]], axis=1)
     momentary = recovery.matched_r2(pairs.facets, pairs.momentary)
-    lives = np.asarray(model.facet_weights.half_life_days(), np.float64)
+    lives = half_life_days(model)
 
     def correlation(a: Float64, b: Float64) -> float:
         return float(np.corrcoef(a, b)[0, 1])
