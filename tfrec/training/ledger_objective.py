@@ -79,10 +79,18 @@ class LedgerObjective:
         quality = ops.convert_to_tensor(model.quality)
         terms["quality"] = share * config.quality_decay * ops.mean(ops.square(quality))
         if config.deletion_loss:
-            gap = deletion_consistency(
+            gap, clean, part = deletion_consistency(
                 model, batch, ops.cast(matrix, "float32"), config.deletion_rows
             )
             terms["deletion"] = share * self.deletion_strength * gap
+            # That pass knows no dropout. Were it not to rank as well, the model would learn to be
+            # consistent there, where validation and serving are, and to rank in the other mode.
+            weights = ops.cast(part["segments"] > 0, "float32")
+            part["weights"] = weights / ops.maximum(ops.sum(weights), 1.0)
+            clean = ops.cast(clean, states.dtype)
+            terms["clean ranking"] = share * self.ranking(
+                clean, ops.cast(matrix, states.dtype), part
+            )
         parts = _Parts.of(model, reading, states, side, matrix, batch)
         if config.strength_loss and "target_strengths" in batch:
             terms["strength"] = config.strength_loss * strength(model, reading, parts, batch)
@@ -240,7 +248,7 @@ def conformity(parts: _Parts, batch: dict[str, Any]) -> Any:
 
 def deletion_consistency(
     model: Ledger, batch: dict[str, Any], matrix: Any, share_of_rows: float
-) -> Any:
+) -> tuple[Any, Any, dict[str, Any]]:
     """How far an event's line is from what deleting the event does, relative to the size of both.
 
         (Δ − c_e)² / (Δ² + c_e² + floor),   Δ = s(H) − s(H without e)
@@ -249,12 +257,13 @@ def deletion_consistency(
     for the item that came next, and as a mean square over the catalogue. H without e is encoded
     again. Being relative, it cannot be lowered by making all lines small, which a plain square
     rewards; the floor, a share of the mean size in the step, keeps lines near 0 from mattering.
+
+    Returns:
+        The loss, the states [R, L, S] of the chosen rows without dropout, and these rows' batch.
     """
     rows = max(1, round(share_of_rows * batch["items"].shape[0]))
     chosen = ops.argsort(batch["uniforms"][:, 0])[:rows]
-    part = {
-        name: ops.take(batch[name], chosen, axis=0) for name in (*TOKENS, "targets", "uniforms")
-    }
+    part = {name: ops.take(array, chosen, axis=0) for name, array in batch.items()}
     deleted = draw_deletions(part["segments"], part["uniforms"], newest=True)
     shorter = remove_one_event(part, deleted, MOVED)
     # Where nothing is left, the request stands alone, as an empty history does in ranking.
@@ -285,10 +294,10 @@ def deletion_consistency(
         x = ops.cast(x, "float32")
         return ops.square(ops.sum(x * own, axis=-1)), ops.sum(ops.matmul(x, spread) * x, axis=-1)
 
-    total = 0.0
+    total: Any = 0.0
     parts = zip(squares(change - line), squares(line), squares(change), strict=True)
     for wrong, said, real in parts:
         size = said + real
         floor = DELETION_FLOOR * ops.stop_gradient(ops.sum(weights * size))
         total += ops.sum(weights * wrong / (size + floor + 1e-9)) / 2.0
-    return total
+    return total, states[:rows], part
