@@ -39,8 +39,8 @@ from tfrec.evaluation.metrics import accuracy
 from tfrec.evaluation.ranking import Ranking, rank
 from tfrec.evaluation.results import Results
 from tfrec.evaluation.run_evaluation import RESULTS
+from tfrec.interest.asking.load import LedgerRun, load_run
 from tfrec.interest.disentanglement import half_life_days
-from tfrec.interest.load import LedgerRun, load_run
 from tfrec.interest.reading import matrix
 from tfrec.interest.swap import swap_test
 from tfrec.run import RunConfig, command_line

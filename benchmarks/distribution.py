@@ -85,7 +85,7 @@ def measure(run: Path, most_cases: int | None) -> dict[str, Any]:
     """Every number of one run."""
     from tfrec.data.splits import load_split
     from tfrec.evaluation.model_ranking import ModelRanker
-    from tfrec.interest.calibrators import Temperature, blockwise_nll, fit_temperature
+    from tfrec.interest.fitting.calibrators import Temperature, blockwise_nll, fit_temperature
     from tfrec.models.build import DISPLAY_NAMES, build_model, category_matrix
     from tfrec.training import checkpoint, loop
 

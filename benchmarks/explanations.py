@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, default=0)
     flags = parser.parse_args(argv)
     import_tensorflow()
-    from tfrec.interest.load import load_run
+    from tfrec.interest.asking.load import load_run
 
     run = load_run(flags.run)
     cases = run.split.cases("test")

@@ -35,10 +35,10 @@ from tfrec.data.splits import Split, load_split
 from tfrec.data.strengths import grade_values, strength_scale
 from tfrec.errors import UserError, command
 from tfrec.evaluation import calibration
-from tfrec.interest.calibrators import fit_isotonic
-from tfrec.interest.fit_readouts import strong_threshold, target_strengths
-from tfrec.interest.held_out import HeldOut, held_out
-from tfrec.interest.ordinal import fit_ordinal
+from tfrec.interest.fitting.calibrators import fit_isotonic
+from tfrec.interest.fitting.fit_readouts import strong_threshold, target_strengths
+from tfrec.interest.fitting.held_out import HeldOut, held_out
+from tfrec.interest.fitting.ordinal import fit_ordinal
 from tfrec.run import CHECKPOINTS, CONFIG, RunConfig, load_data, must_be_run
 
 Floats = npt.NDArray[np.floating[Any]]

@@ -37,8 +37,8 @@ from tfrec.data.sequences import Sequences as Histories
 from tfrec.data.split_labels import TEST, TRAIN
 from tfrec.errors import command
 from tfrec.evaluation import recovery
+from tfrec.interest.asking.load import LedgerRun, load_run
 from tfrec.interest.disentanglement import half_life_days
-from tfrec.interest.load import LedgerRun, load_run
 from tfrec.run import RunConfig, command_line
 
 Float64 = npt.NDArray[np.float64]

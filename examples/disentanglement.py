@@ -49,8 +49,8 @@ from tfrec.console import say
 from tfrec.data.cases import Cases
 from tfrec.data.sequences import Sequences, count_items
 from tfrec.errors import command
+from tfrec.interest.asking.load import LedgerRun
 from tfrec.interest.disentanglement import half_life_days, lasting
-from tfrec.interest.load import LedgerRun
 
 ops = keras.ops
 EVENTS, WORDS, DIM, INTERESTS, NEGATIVES = 20, 32, 32, 8, 8

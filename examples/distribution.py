@@ -46,8 +46,8 @@ from tfrec.console import say
 from tfrec.data.cases import Cases
 from tfrec.data.sequences import Sequences
 from tfrec.errors import command
+from tfrec.interest.asking.load import LedgerRun
 from tfrec.interest.distribution import distribution
-from tfrec.interest.load import LedgerRun
 
 ops = keras.ops
 EVENTS, WORDS = 8, 48  # titles in a user's text, words of a text

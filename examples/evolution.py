@@ -33,8 +33,8 @@ from world import Told, item_texts, keras, open_run, parser, table, tf, told
 
 from tfrec.console import say
 from tfrec.errors import command
+from tfrec.interest.asking.load import LedgerRun
 from tfrec.interest.distribution import distribution
-from tfrec.interest.load import LedgerRun
 from tfrec.models.build import category_matrix
 
 EVENTS, LENGTH, SLICES, BATCH = 5, 96, 8, 32

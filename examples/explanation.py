@@ -48,12 +48,12 @@ from tfrec.console import say
 from tfrec.data.cases import Cases
 from tfrec.data.sequences import Sequences, ragged_index
 from tfrec.errors import command
-from tfrec.interest.asked import ask
+from tfrec.interest.asking.asked import ask
+from tfrec.interest.asking.load import LedgerRun
+from tfrec.interest.asking.steered import apply, steer
 from tfrec.interest.counterfactuals import frozen_change, reencoded_change
-from tfrec.interest.load import LedgerRun
-from tfrec.interest.sentences import explain_in_words
-from tfrec.interest.steered import apply, steer
 from tfrec.interest.steering import Feedback
+from tfrec.interest.telling.sentences import explain_in_words
 from tfrec.models.build import category_matrix
 from tfrec.models.transformer import TransformerBlock
 

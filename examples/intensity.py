@@ -27,8 +27,8 @@ from training_loop import fit
 from world import Told, item_texts, keras, open_run, parser, table, texts, told
 
 from tfrec.errors import command
+from tfrec.interest.asking.load import LedgerRun
 from tfrec.interest.intensity import intensity
-from tfrec.interest.load import LedgerRun
 from tfrec.interest.strength_lines import StrengthWeights
 
 ops = keras.ops

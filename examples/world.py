@@ -31,7 +31,7 @@ from tfrec.errors import UserError, command
 from tfrec.evaluation.metrics import accuracy
 from tfrec.evaluation.options import EvaluationConfig
 from tfrec.evaluation.ranking import rank
-from tfrec.interest.load import LedgerRun, load_run
+from tfrec.interest.asking.load import LedgerRun, load_run
 from tfrec.interest.readouts import READOUTS
 from tfrec.models.options import ModelConfig
 from tfrec.run import CONFIG, RunConfig, must_be_run

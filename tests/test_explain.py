@@ -16,11 +16,11 @@ from tfrec.data.cases import Cases
 from tfrec.errors import UserError
 from tfrec.evaluation.model_ranking import ModelRanker
 from tfrec.explain import main
-from tfrec.interest.answer import answer
-from tfrec.interest.answer_page import page
-from tfrec.interest.fit_readouts import fit_readouts
-from tfrec.interest.load import LedgerRun, load_run
-from tfrec.interest.question import Question
+from tfrec.interest.asking.answer import answer
+from tfrec.interest.asking.answer_page import page
+from tfrec.interest.asking.load import LedgerRun, load_run
+from tfrec.interest.asking.question import Question
+from tfrec.interest.fitting.fit_readouts import fit_readouts
 from tfrec.interest.readouts import READOUTS
 from tfrec.interest.steering import Feedback
 

@@ -14,8 +14,8 @@ from tfrec.errors import UserError, command
 from tfrec.run import must_be_run
 
 if TYPE_CHECKING:
-    from tfrec.interest.answer import Answer
-    from tfrec.interest.question import Question
+    from tfrec.interest.asking.answer import Answer
+    from tfrec.interest.asking.question import Question
 
 EXAMPLES = """\
 examples:
@@ -92,15 +92,15 @@ def main(argv: Sequence[str]) -> int:
     if flags.top < 1:
         raise UserError(f"--top {flags.top} must be at least 1")
     if flags.plot is not None:
-        from tfrec.interest.drawing import check_format
+        from tfrec.interest.telling.drawing import check_format
 
         check_format(flags.plot)
     question = _question(flags)
     # First, so that its start-up noise stays off the console.
     import_tensorflow()
-    from tfrec.interest.answer import answer
-    from tfrec.interest.answer_page import page
-    from tfrec.interest.load import load_run
+    from tfrec.interest.asking.answer import answer
+    from tfrec.interest.asking.answer_page import page
+    from tfrec.interest.asking.load import load_run
 
     found = answer(load_run(flags.run), question)
     if flags.json == "-":
@@ -127,7 +127,7 @@ def plot(found: Answer, path: Path) -> list[Path]:
         UserError: a file cannot be written.
     """
     from tfrec.interest.evolution import draw_categories, draw_shares
-    from tfrec.interest.pictures import draw_ledger
+    from tfrec.interest.telling.pictures import draw_ledger
 
     if not found.explained:
         raise UserError("there is nothing to draw: the user has seen the whole catalogue")
@@ -146,7 +146,7 @@ def plot(found: Answer, path: Path) -> list[Path]:
 
 
 def _question(flags: argparse.Namespace) -> Question:
-    from tfrec.interest.question import Question
+    from tfrec.interest.asking.question import Question
     from tfrec.interest.steering import Feedback
 
     feedback = Feedback(

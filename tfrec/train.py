@@ -156,7 +156,7 @@ def _train(config: RunConfig, folder: Path) -> Results:
 
     tf = import_tensorflow()
     from tfrec.evaluation.run_evaluation import Validation, evaluate_run
-    from tfrec.interest.fit_readouts import fit_readouts
+    from tfrec.interest.fitting.fit_readouts import fit_readouts
     from tfrec.models.build import DISPLAY_NAMES, build_model
     from tfrec.training import loop, setup
 

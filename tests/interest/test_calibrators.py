@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tfrec.interest import calibrators
-from tfrec.interest.calibrators import (
+from tfrec.interest.fitting import calibrators
+from tfrec.interest.fitting.calibrators import (
     Isotonic,
     Platt,
     Temperature,

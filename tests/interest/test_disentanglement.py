@@ -8,7 +8,6 @@ import pytest
 from tests.interest.test_reading import some_cases
 from tests.models.harness import NUM_ITEMS
 from tests.models.test_ledger import small
-from tfrec.interest.calibrators import Temperature
 from tfrec.interest.disentanglement import (
     disentangle,
     facet_reports,
@@ -20,6 +19,7 @@ from tfrec.interest.disentanglement import (
 )
 from tfrec.interest.distribution import distribution
 from tfrec.interest.facet_names import separation
+from tfrec.interest.fitting.calibrators import Temperature
 from tfrec.interest.reading import LedgerReader, Readings
 from tfrec.interest.swap import SwapTest, swap_test
 

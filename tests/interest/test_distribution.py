@@ -12,8 +12,8 @@ from tests.interest.test_reading import some_cases
 from tests.models.harness import NUM_ITEMS
 from tests.models.test_ledger import small
 from tfrec.interest import distribution as module
-from tfrec.interest.calibrators import Temperature
 from tfrec.interest.distribution import OTHER_LINES, distribution
+from tfrec.interest.fitting.calibrators import Temperature
 from tfrec.interest.reading import Catalogue, LedgerReader, Readings
 
 USERS = 12

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import entropy as scipy_entropy
 
-from tfrec.interest.calibrators import Temperature
 from tfrec.interest.distribution_summary import category_mass, entropy, tail_mass
+from tfrec.interest.fitting.calibrators import Temperature
 
 ROWS = st.integers(0, 10_000).map(
     lambda seed: np.random.default_rng(seed).dirichlet(np.full(9, 0.2), 4)

@@ -12,8 +12,6 @@ from tests.models.harness import NUM_ITEMS
 from tests.models.test_ledger import small
 from tfrec.data.sequences import Columns, Sequences
 from tfrec.interest import evolution as module
-from tfrec.interest import pictures
-from tfrec.interest.calibrators import Temperature
 from tfrec.interest.distribution import distribution
 from tfrec.interest.evolution import (
     default_times,
@@ -22,7 +20,9 @@ from tfrec.interest.evolution import (
     events_before,
     evolve,
 )
+from tfrec.interest.fitting.calibrators import Temperature
 from tfrec.interest.reading import LedgerReader
+from tfrec.interest.telling import pictures
 
 DAY = 86_400_000
 T = Temperature(1.2)

@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 from tests.interest.test_reading import some_cases
 from tests.models.harness import NUM_ACTIONS, NUM_ITEMS
 from tests.models.test_ledger import small
-from tfrec.interest.action_readout import ActionReadout
-from tfrec.interest.calibrators import Isotonic, Platt, Temperature
-from tfrec.interest.engagement import Engagement
+from tfrec.interest.fitting.action_readout import ActionReadout
+from tfrec.interest.fitting.calibrators import Isotonic, Platt, Temperature
+from tfrec.interest.fitting.engagement import Engagement
+from tfrec.interest.fitting.ordinal import OrdinalLink
+from tfrec.interest.fitting.strength_link import StrengthLink
 from tfrec.interest.intensity import Intensity, intensity
-from tfrec.interest.ordinal import OrdinalLink
 from tfrec.interest.reading import LedgerReader, Readings
 from tfrec.interest.readouts import GradeLink, Readouts, Strong
 from tfrec.interest.strength_lines import StrengthWeights, strength_lines, strength_scores
-from tfrec.interest.strength_link import StrengthLink
 from tfrec.interest.user_side import UserSide
 
 FACETS, ASKED = 2, 7

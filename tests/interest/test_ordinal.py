@@ -10,7 +10,7 @@ from scipy.optimize import approx_fprime
 from scipy.stats import chi2
 
 from tfrec.errors import UserError
-from tfrec.interest.ordinal import OrdinalLink, fit_ordinal, loss_and_gradient
+from tfrec.interest.fitting.ordinal import OrdinalLink, fit_ordinal, loss_and_gradient
 
 
 def plain_probabilities(thresholds, scale, score):

@@ -13,12 +13,12 @@ from matplotlib.colors import same_color
 from matplotlib.text import Annotation
 
 from tfrec.errors import UserError
-from tfrec.interest import drawing
-from tfrec.interest.evolution_figure import evolution_figure
-from tfrec.interest.ledger_figure import ledger_figure
 from tfrec.interest.ledger_lines import Event, LedgerLines
-from tfrec.interest.pictures import draw_evolution, draw_ledger
-from tfrec.interest.waterfall import MOST_REASONS, steps
+from tfrec.interest.telling import drawing
+from tfrec.interest.telling.evolution_figure import evolution_figure
+from tfrec.interest.telling.ledger_figure import ledger_figure
+from tfrec.interest.telling.pictures import draw_evolution, draw_ledger
+from tfrec.interest.telling.waterfall import MOST_REASONS, steps
 
 DAY = 86_400_000
 NOW = 20_400 * DAY

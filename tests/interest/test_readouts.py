@@ -25,14 +25,14 @@ from tfrec.data.splits import Split, make_split
 from tfrec.errors import UserError
 from tfrec.evaluation.calibration import expected_calibration_error
 from tfrec.interest import reading
-from tfrec.interest.action_readout import fit_actions, item_rates, multinomial_loss
-from tfrec.interest.calibrators import blockwise_nll, fit_temperature
-from tfrec.interest.engagement import fit_engagement, next_event_blocks, sample_pairs
-from tfrec.interest.fit_readouts import fit_readouts, strong_threshold
-from tfrec.interest.held_out import held_out
+from tfrec.interest.fitting.action_readout import fit_actions, item_rates, multinomial_loss
+from tfrec.interest.fitting.calibrators import blockwise_nll, fit_temperature
+from tfrec.interest.fitting.engagement import fit_engagement, next_event_blocks, sample_pairs
+from tfrec.interest.fitting.fit_readouts import fit_readouts, strong_threshold
+from tfrec.interest.fitting.held_out import held_out
+from tfrec.interest.fitting.strength_link import fit_strength_link
 from tfrec.interest.reading import LedgerReader
 from tfrec.interest.readouts import READOUTS, Readouts
-from tfrec.interest.strength_link import fit_strength_link
 
 DAY = 86_400_000
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tfrec.errors import UserError
 from tfrec.interest.ledger_lines import Event, LedgerLines
-from tfrec.interest.sentences import explain_in_words
-from tfrec.interest.wording import age, columns, deed, deeds, one_line, quoted
+from tfrec.interest.telling.sentences import explain_in_words
+from tfrec.interest.telling.wording import age, columns, deed, deeds, one_line, quoted
 
 DAY = 86_400_000
 NOW = 20_000 * DAY

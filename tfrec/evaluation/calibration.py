@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tfrec.data.sequences import Int64
-from tfrec.interest.calibrators import logistic_line, logits_and_outcomes
+from tfrec.interest.fitting.calibrators import logistic_line, logits_and_outcomes
 
 Float64 = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.floating]

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tfrec.data.sequences import Bool, Float32, Int32, Sequences
-from tfrec.interest.calibrators import Temperature
 from tfrec.interest.distribution_summary import category_mass, entropy, tail_mass
+from tfrec.interest.fitting.calibrators import Temperature
 from tfrec.interest.reranking import NO_ITEM
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tfrec.data.sequences import Int64, Sequences
-from tfrec.interest.calibrators import Temperature
 from tfrec.interest.distribution import OTHER_LINES, Distribution, distribution
+from tfrec.interest.fitting.calibrators import Temperature
 
 if TYPE_CHECKING:
     from tfrec.interest.reading import LedgerReader
@@ -169,9 +169,9 @@ def draw_categories(
 
     Arguments:
         names: of the C categories.
-        path, language: see `tfrec.interest.pictures.draw_evolution`, with its errors.
+        path, language: see `tfrec.interest.telling.pictures.draw_evolution`, with its errors.
     """
-    from tfrec.interest.pictures import draw_evolution
+    from tfrec.interest.telling.pictures import draw_evolution
 
     parts = evolution.category_probabilities[user]
     draw_evolution(evolution.times[user], parts, names, path, language)
@@ -188,10 +188,10 @@ def draw_shares(
 
     Arguments:
         facets: K names; the other lines have names of their own in each language.
-        path, language: see `tfrec.interest.pictures.draw_evolution`, with its errors.
+        path, language: see `tfrec.interest.telling.pictures.draw_evolution`, with its errors.
     """
-    from tfrec.interest.pictures import draw_evolution
-    from tfrec.interest.waterfall import words
+    from tfrec.interest.telling.pictures import draw_evolution
+    from tfrec.interest.telling.waterfall import words
 
     text = words(language)
     names = [*facets, text["quality"], text["conformity"], text["context"]]

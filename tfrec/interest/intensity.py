@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tfrec.data.sequences import Float32, Int32
-from tfrec.interest.action_readout import action_features
+from tfrec.interest.fitting.action_readout import action_features
 from tfrec.interest.reading import Catalogue, Readings
 from tfrec.interest.readouts import Readouts
 from tfrec.interest.strength_lines import StrengthWeights, strength_scores
@@ -24,7 +24,7 @@ class Intensity:
     Attributes:
         score: the ranking score s(u, i, t), the sum of the ledger's lines, [N, M].
         engagement_probability: P(engaged), rising with the score, [N, M]; what it is a
-            probability of stands in `tfrec.interest.engagement.Engagement`.
+            probability of stands in `tfrec.interest.fitting.engagement.Engagement`.
         strength_score: the standardised strength before its link, the sum of `strength_lines`,
             [N, M]; None where the model or the log has no strengths, like the next three.
         expected_strength: mean strength (rating, dwell, count) of an engagement, rising with

@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tfrec.errors import UserError
-from tfrec.interest.action_readout import ActionReadout
-from tfrec.interest.calibrators import Isotonic, Temperature
-from tfrec.interest.engagement import Engagement
-from tfrec.interest.ordinal import OrdinalLink
-from tfrec.interest.strength_link import StrengthLink
+from tfrec.interest.fitting.action_readout import ActionReadout
+from tfrec.interest.fitting.calibrators import Isotonic, Temperature
+from tfrec.interest.fitting.engagement import Engagement
+from tfrec.interest.fitting.ordinal import OrdinalLink
+from tfrec.interest.fitting.strength_link import StrengthLink
 
 Float64 = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.floating]
@@ -78,7 +78,7 @@ class Strong:
     """P(strength ≥ threshold | engaged) from the standardised strength.
 
     Attributes:
-        threshold: in the unit of the strengths, see `tfrec.interest.fit_readouts.strong_threshold`.
+        threshold: in the unit of the strengths, see `fitting.fit_readouts.strong_threshold`.
         curve: the calibrator.
     """
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from tfrec.interest.asked import Asked, ask, place_of
+from tfrec.interest.asking.asked import Asked, ask, place_of
+from tfrec.interest.asking.explained import Explained, explained
+from tfrec.interest.asking.load import LedgerRun
+from tfrec.interest.asking.overview import Overview, overview
+from tfrec.interest.asking.question import Question
+from tfrec.interest.asking.steered import Steered, steer
 from tfrec.interest.categories import blocked_items
-from tfrec.interest.explained import Explained, explained
-from tfrec.interest.load import LedgerRun
-from tfrec.interest.overview import Overview, overview
-from tfrec.interest.question import Question
-from tfrec.interest.steered import Steered, steer
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tfrec.interest.asked import Asked
+from tfrec.interest.asking.asked import Asked
 from tfrec.interest.disentanglement import Disentangled, disentangle, half_life_days
 from tfrec.interest.distribution import OTHER_LINES, Distribution, distribution
 from tfrec.interest.evolution import Evolution, default_times, evolve

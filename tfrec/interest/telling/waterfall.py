@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from tfrec.errors import UserError
 from tfrec.interest.ledger_lines import Float64, LedgerLines
-from tfrec.interest.wording import age, deed, quoted
+from tfrec.interest.telling.wording import age, deed, quoted
 
 MOST_REASONS = 6
 # Below this part of Σ|line| what the model answered beyond the ledger is rounding.

@@ -10,7 +10,7 @@ import numpy as np
 
 from tfrec.data.sequences import Bool, Int32
 from tfrec.errors import UserError
-from tfrec.interest.asked import Asked
+from tfrec.interest.asking.asked import Asked
 from tfrec.interest.ledger_lines import Event, LedgerLines
 from tfrec.interest.reading import Readings
 from tfrec.interest.steering import Feedback, Gains, gains

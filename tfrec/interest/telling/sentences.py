@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tfrec.errors import UserError
 from tfrec.interest.ledger_lines import Kind, LedgerLines, Line
-from tfrec.interest.wording import age, deeds, facet_name, quoted
+from tfrec.interest.telling.wording import age, deeds, facet_name, quoted
 
 LANGUAGES = ("en", "zh")
 COUNTER_SHARE = 0.10  # of Σ|line|, from which on a counter-reason is told

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from tfrec.data.cases import Cases
 from tfrec.data.sequences import Bool, Float32, ragged_index
-from tfrec.interest.calibrators import Isotonic, Platt, fit_isotonic, fit_platt
+from tfrec.interest.fitting.calibrators import Isotonic, Platt, fit_isotonic, fit_platt
 
 Float64 = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.floating]

@@ -12,15 +12,20 @@ from tfrec.data.sequences import Bool, Float32, Sequences
 from tfrec.data.splits import Split
 from tfrec.data.strengths import grade_values
 from tfrec.errors import UserError
-from tfrec.interest.action_readout import ActionReadout, action_features, fit_actions, item_rates
-from tfrec.interest.calibrators import blockwise_nll, fit_isotonic, fit_temperature
-from tfrec.interest.engagement import fit_engagement, next_event_blocks
-from tfrec.interest.held_out import HeldOut, held_out
-from tfrec.interest.ordinal import fit_ordinal
+from tfrec.interest.fitting.action_readout import (
+    ActionReadout,
+    action_features,
+    fit_actions,
+    item_rates,
+)
+from tfrec.interest.fitting.calibrators import blockwise_nll, fit_isotonic, fit_temperature
+from tfrec.interest.fitting.engagement import fit_engagement, next_event_blocks
+from tfrec.interest.fitting.held_out import HeldOut, held_out
+from tfrec.interest.fitting.ordinal import fit_ordinal
+from tfrec.interest.fitting.strength_link import StrengthLink, fit_strength_link
 from tfrec.interest.reading import Catalogue
 from tfrec.interest.readouts import GradeLink, Readouts, Strong
 from tfrec.interest.strength_lines import StrengthWeights, strength_scores
-from tfrec.interest.strength_link import StrengthLink, fit_strength_link
 from tfrec.interest.user_side import UserSide
 
 Float64 = npt.NDArray[np.float64]

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfrec.interest.drawing import AGAINST, FOR, GREY, WHOLE, colour, date_axis, nothing
 from tfrec.interest.ledger_lines import Float64, LedgerLines
-from tfrec.interest.waterfall import Step, steps, words
-from tfrec.interest.wording import age, one_line
+from tfrec.interest.telling.drawing import AGAINST, FOR, GREY, WHOLE, colour, date_axis, nothing
+from tfrec.interest.telling.waterfall import Step, steps, words
+from tfrec.interest.telling.wording import age, one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

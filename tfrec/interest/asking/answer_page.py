@@ -5,12 +5,12 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from tfrec.interest.answer import Answer
-from tfrec.interest.answer_words import Text
-from tfrec.interest.explained import Explained
-from tfrec.interest.overview import Overview
-from tfrec.interest.steered import Steered
-from tfrec.interest.wording import columns, one_line, quoted
+from tfrec.interest.asking.answer import Answer
+from tfrec.interest.asking.answer_words import Text
+from tfrec.interest.asking.explained import Explained
+from tfrec.interest.asking.overview import Overview
+from tfrec.interest.asking.steered import Steered
+from tfrec.interest.telling.wording import columns, one_line, quoted
 
 WIDTH, BAR = 100, 24
 CATEGORIES = 6  # shown of a distribution

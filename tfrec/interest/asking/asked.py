@@ -11,9 +11,9 @@ import numpy as np
 
 from tfrec.data.sequences import Bool, Int32, Int64, Sequences
 from tfrec.errors import UserError
-from tfrec.interest.calibrators import Temperature
 from tfrec.interest.disentanglement import FacetReport, facet_reports
 from tfrec.interest.explanation import explain
+from tfrec.interest.fitting.calibrators import Temperature
 from tfrec.interest.ledger_lines import LedgerLines
 from tfrec.interest.reading import LedgerReader, Readings
 from tfrec.models.build import category_names
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pyarrow
 
     from tfrec.data.prepared import PreparedData
-    from tfrec.interest.load import LedgerRun
+    from tfrec.interest.asking.load import LedgerRun
     from tfrec.interest.readouts import Readouts
 
 _COMPARED_IDS = 50_000  # ids that an unknown one is compared with

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy.typing as npt
 
-from tfrec.interest.drawing import check_format, save, style
-from tfrec.interest.evolution_figure import evolution_figure
-from tfrec.interest.ledger_figure import ledger_figure
 from tfrec.interest.ledger_lines import LedgerLines
+from tfrec.interest.telling.drawing import check_format, save, style
+from tfrec.interest.telling.evolution_figure import evolution_figure
+from tfrec.interest.telling.ledger_figure import ledger_figure
 
 
 def draw_ledger(ledger: LedgerLines, path: Path | str, language: str = "en") -> None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from tfrec.interest.drawing import GREY, SERIES, date_axis, nothing
 from tfrec.interest.ledger_lines import Float64
-from tfrec.interest.waterfall import words
-from tfrec.interest.wording import one_line
+from tfrec.interest.telling.drawing import GREY, SERIES, date_axis, nothing
+from tfrec.interest.telling.waterfall import words
+from tfrec.interest.telling.wording import one_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

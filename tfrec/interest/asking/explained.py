@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from tfrec.data.sequences import Int32
-from tfrec.interest.asked import Asked
+from tfrec.interest.asking.asked import Asked
 from tfrec.interest.counterfactuals import frozen_change, reencoded_change
 from tfrec.interest.intensity import intensity
 from tfrec.interest.ledger_lines import Event, LedgerLines
-from tfrec.interest.sentences import Sentence, explain_in_words
 from tfrec.interest.strength_lines import StrengthWeights
+from tfrec.interest.telling.sentences import Sentence, explain_in_words
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class HowMuch:
     """How much a user is expected to want one item, see `tfrec.interest.intensity.Intensity`.
 
     Attributes:
-        probability: P(engaged), as `tfrec.interest.engagement.Engagement` defines it.
+        probability: P(engaged), as `tfrec.interest.fitting.engagement.Engagement` defines it.
         strength: mean strength of an engagement; None where the log has no strengths.
         actions: P(engaged, by action); empty where the log has fewer than two actions.
     """

@@ -1,0 +1,1 @@
+"""After training, the encoder stands still: links and calibrators fitted on validation."""

@@ -1,0 +1,1 @@
+"""A ledger for people: sentences in two languages, and pictures."""
