@@ -179,6 +179,21 @@ def test_scores_equal_a_plain_numpy_sum_of_lines(
         np.testing.assert_allclose(got, expected, rtol=2e-3, atol=2e-3)
 
 
+def test_mixed_precision_keeps_weights_ages_and_lines_in_float32() -> None:
+    exact = np.asarray(small(num_categories=0)(packed_batch()))
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        model = small(num_categories=0)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    states = model(packed_batch())
+    assert keras.backend.standardize_dtype(states.dtype) == "bfloat16"
+    assert {variable.dtype for variable in model.trainable_variables} == {"float32"}
+    reading = model.read({name: keras.ops.array(x) for name, x in packed_batch().items()})
+    assert keras.backend.standardize_dtype(reading.weights.dtype) == "float32"
+    np.testing.assert_allclose(np.asarray(states, np.float32), exact, atol=0.3)
+
+
 def test_quality_says_nothing_that_popularity_says() -> None:
     model = small()
     side = model.item_side(model.tower())

@@ -67,6 +67,12 @@ def test_mixed_precision_learns_too(log: Path) -> None:
     }
 
 
+def test_a_ledger_learns_in_mixed_precision(log: Path) -> None:
+    folder = run(log, "ledger-half", model="ledger", facet_dim="4", mixed_precision="")
+    losses = [epoch["loss"] for epoch in results(folder)["epochs"]]
+    assert losses[-1] < losses[0]
+
+
 def test_mirrored_without_a_gpu_says_what_to_do(log: Path) -> None:
     done = train(*arguments(log, log.parent / "none", strategy="mirrored"))
     assert done.returncode == 2

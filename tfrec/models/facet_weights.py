@@ -69,7 +69,7 @@ class FacetWeights(keras.layers.Layer):
         form: str = "sink",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # ages need float32
         if form not in FORMS:
             raise ValueError(f"form {form!r} is not one of {FORMS}")
         self.facets = facets
@@ -86,7 +86,10 @@ class FacetWeights(keras.layers.Layer):
 
         def weight(name: str, shape: tuple[int, ...], start: Any) -> Any:
             return self.add_weight(
-                shape=shape, initializer=lambda shape, dtype=None: ops.cast(start, dtype), name=name
+                autocast=False,
+                shape=shape,
+                initializer=lambda shape, dtype=None: ops.cast(start, dtype),
+                name=name,
             )
 
         half_lives = np.geomspace(*FIRST_HALF_LIVES, facets).reshape(facets, 1, 1)

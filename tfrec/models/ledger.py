@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import keras
@@ -98,7 +99,9 @@ class Ledger(keras.Model):
         num_periods: int = 1,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        # In mixed precision the sublayers compute in bfloat16; times, ages and the sums of lines
+        # need float32.
+        super().__init__(autocast=False, **kwargs)
         width = facets * facet_dim
         # Layers
         self.tower = ItemTower(num_items, dim, num_categories, text_dim, id_dropout)
@@ -159,6 +162,7 @@ class Ledger(keras.Model):
         return self.facets * self.facet_dim + self.num_periods + 1 + context
 
     def build(self, batch_shape: Any = None) -> None:
+        exact = functools.partial(self.add_weight, autocast=False)
         states = (None, None, self.dim)
         self.tower.build()
         self.action_embedding.build()
@@ -175,36 +179,34 @@ class Ledger(keras.Model):
             self.context.build(states)
             self.context_block.build((None, self.dim))
         if self.topics:
-            self.prototypes = self.add_weight(
+            self.prototypes = exact(
                 shape=(self.dim, self.topics), initializer="glorot_uniform", name="prototypes"
             )
             if self.tower.num_categories:
-                self.category_given_topic = self.add_weight(
+                self.category_given_topic = exact(
                     shape=(self.topics, self.tower.num_categories),
                     initializer="glorot_uniform",
                     name="category_given_topic",
                 )
-        self.quality = self.add_weight(shape=(self.num_items,), initializer="zeros", name="quality")
+        self.quality = exact(shape=(self.num_items,), initializer="zeros", name="quality")
         # ψ: what an event's value is multiplied by, 1 or more or less by its strength.
-        self.sign = self.add_weight(shape=(self.num_actions,), initializer="ones", name="sign")
-        self.sign_slope = self.add_weight(
-            shape=(self.num_actions,), initializer="zeros", name="sign_slope"
-        )
-        self.engagement_line = self.add_weight(
+        self.sign = exact(shape=(self.num_actions,), initializer="ones", name="sign")
+        self.sign_slope = exact(shape=(self.num_actions,), initializer="zeros", name="sign_slope")
+        self.engagement_line = exact(
             shape=(2,),
             initializer=lambda shape, dtype=None: ops.cast([0.5413, 0.0], dtype),
             name="engagement_line",
         )
         self.strength.build()
         fixed = {"initializer": "zeros", "trainable": False}
-        self.popularity = self.add_weight(
+        self.popularity = exact(
             shape=(self.num_periods, self.num_items), name="popularity", **fixed
         )
-        self.period_starts = self.add_weight(
+        self.period_starts = exact(
             shape=(self.num_periods,), dtype="int64", name="period_starts", **fixed
         )
         # The fields of `tfrec.data.strengths.StrengthScale`.
-        self.strength_scale = self.add_weight(
+        self.strength_scale = exact(
             shape=(3,),
             initializer=lambda shape, dtype=None: ops.cast([1.0, 0.0, 1.0], dtype),
             trainable=False,
