@@ -42,7 +42,7 @@ class LossConfig:
     """The ledger's losses beside the ranking loss; 0 switches one off."""
 
     deletion_loss: float = option(
-        0.5, "an event's line equals what deleting the event does to the score"
+        2.0, "an event's line equals what deleting the event does to the score"
     )
     deletion_warmup: int = option(
         4, "epochs over which --deletion-loss rises from 0: first the ranking, then its reasons"
