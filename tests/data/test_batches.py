@@ -72,12 +72,34 @@ def test_a_row_keeps_histories_apart_and_counts_from_the_newest(lengths: list[in
 @given(st.integers(0, 2), st.integers(0, 6))
 def test_a_stream_started_anywhere_goes_on_the_same(number: int, step: int) -> None:
     train = sequences([7, 3, 9, 2, 8, 5, 5, 6, 4, 9])
-    batches = TrainingBatches(train, 58, 6, 1, seed=3, negatives=4)
+    batches = TrainingBatches(train, 58, 6, 1, seed=3, negatives=4, uniforms=True)
     step = min(step, batches.steps_per_epoch - 1)
     whole, tail = epoch(batches, number), epoch(batches, number, step)
     for ours, theirs in zip(tail, whole[step:], strict=True):
         for name in ours:
-            assert (ours[name] == theirs[name]).all()
+            np.testing.assert_array_equal(ours[name], theirs[name])
+
+
+def test_every_token_knows_when_it_happened_and_when_the_next_one_did() -> None:
+    columns = Columns(
+        item=np.arange(5, dtype=np.int32),
+        timestamp=np.array([10, 20, 40, 70, 110]),
+        action=np.array([0, 1, 0, 1, 2], np.int16),
+        strength=np.array([1, np.nan, 3, 4, 5], np.float32),
+    )
+    log = Sequences(np.zeros(1, np.int32), np.array([0]), np.array([5]), columns)
+    (batch,) = epoch(TrainingBatches(log, 5, 6, 1, seed=0, uniforms=True))
+    real = batch["segments"] > 0
+    assert batch["times"][real].tolist() == [10, 20, 40, 70]
+    assert batch["request_times"][real].tolist() == [20, 40, 70, 110]
+    assert batch["actions"][real].tolist() == [0, 1, 0, 1]
+    assert batch["target_actions"][real].tolist() == [1, 0, 1, 2]
+    np.testing.assert_array_equal(batch["strengths"][real], [1, np.nan, 3, 4])
+    np.testing.assert_array_equal(batch["target_strengths"][real], [np.nan, 3, 4, 5])
+    assert np.isnan(batch["strengths"][~real]).all()
+    uniforms = batch["uniforms"]
+    assert uniforms.shape == real.shape
+    assert ((uniforms >= 0) & (uniforms < 1)).all()
 
 
 def test_epochs_differ_and_seeds_differ() -> None:
