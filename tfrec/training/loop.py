@@ -23,6 +23,8 @@ from tfrec.training.objective import Objective
 from tfrec.training.options import TrainingConfig
 from tfrec.training.signals import StopRequest
 
+# Steps of a whole run that repay compiling one.
+WORTH_COMPILING = 300
 LATEST = "latest.npz"
 BEST = "best.npz"
 
@@ -110,7 +112,8 @@ def fit(
     def save() -> None:
         checkpoint.save(folder / LATEST, saved, asdict(progressed))
 
-    run_steps = _graph_call(model, optimizer, objective, config, strategy)
+    total_steps = config.epochs * batches.steps_per_epoch
+    run_steps = _graph_call(model, optimizer, objective, config, strategy, total_steps)
     stream = _device_stream(batches, progressed, strategy)
     with StopRequest() as stop:
         while not progressed.finished(config):
@@ -226,6 +229,7 @@ def _graph_call(
     objective: Objective,
     config: TrainingConfig,
     strategy: Any,
+    total_steps: int,
 ) -> Callable[[Any, int], dict[str, float]]:
     """`(iterator, steps) -> summed loss by term`, compiled once for any number of steps."""
     tf = import_tensorflow()
@@ -252,9 +256,10 @@ def _graph_call(
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return values
 
-    if config.xla and alone:
+    xla = config.xla == "on" or (config.xla == "auto" and total_steps >= WORTH_COMPILING)
+    if xla and alone:
         update = tf.function(update, jit_compile=True)
-    elif config.xla:
+    elif xla:
         # The replicas meet in apply_gradients, which XLA cannot compile.
         gradients_of = tf.function(gradients_of, jit_compile=True)
 

@@ -29,7 +29,11 @@ class TrainingConfig:
         "none", "mirrored trains on every GPU of this machine, or on --replicas CPU devices"
     )
     replicas: int = option(0, "replicas of --strategy mirrored; 0 takes every GPU")
-    xla: bool = option(True, "compile the training step with XLA")
+    xla: Literal["auto", "on", "off"] = option(
+        "auto",
+        "compile the training step with XLA; auto does where there are steps enough to repay the "
+        "half minute that it takes",
+    )
     mixed_precision: bool = option(False, "compute in bfloat16, keep weights in float32")
     steps_per_call: int = option(8, "training steps per call into the graph")
     checkpoint_minutes: float = option(
