@@ -40,15 +40,22 @@ class StrengthWeights:
     @classmethod
     def of(cls, model: Any) -> StrengthWeights:
         """From a built `Ledger`."""
+        from keras import ops
+
         layer = model.strength
+
+        def array(weight: Any) -> Float32:
+            # By way of a tensor: on replicas a weight is several variables.
+            return np.asarray(ops.convert_to_tensor(weight), np.float32)
+
         return cls(
-            bias=float(layer.bias),
-            by_habit=float(layer.by_habit),
-            by_item=np.asarray(layer.by_item, np.float32),
-            by_crowd=float(layer.by_crowd),
-            by_facet=_softplus(np.asarray(layer.by_facet, np.float32)),
-            by_grade=_softplus(np.asarray(layer.by_grade, np.float32)),
-            target_vectors=np.asarray(layer.target_vectors, np.float32),
+            bias=float(array(layer.bias)),
+            by_habit=float(array(layer.by_habit)),
+            by_item=array(layer.by_item),
+            by_crowd=float(array(layer.by_crowd)),
+            by_facet=_softplus(array(layer.by_facet)),
+            by_grade=_softplus(array(layer.by_grade)),
+            target_vectors=array(layer.target_vectors),
         )
 
 
