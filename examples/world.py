@@ -145,7 +145,6 @@ def made_run(folder: Path, quick: bool) -> Path:
             learning_rate=1e-3,
             warmup_steps=20,
             steps_per_call=1,
-            xla=False,
         ),
         losses=LossConfig() if not quick else FEW_LOSSES,
         evaluation=EvaluationConfig(baselines=["none"]),
