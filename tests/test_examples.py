@@ -38,7 +38,9 @@ def rows(name: str, run: Path) -> dict[str, list[float]]:
     assert "Traceback" not in done.stderr
     assert "test events" in done.stdout  # the protocol
     found = {
-        name: [float(x) for x in numbers.split()] for name, numbers in ROW.findall(done.stdout)
+        name: [float(x) for x in numbers.split()]
+        for name, numbers in ROW.findall(done.stdout)
+        if " epoch " not in name  # a line of the training, not of a table
     }
     assert found
     return found

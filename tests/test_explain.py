@@ -48,7 +48,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     log = write_world(tmp_path_factory.mktemp("world"))
     run = log.parent / "run"
     done = train(
-         # a run of a few steps is over before it is compiled
         *arguments(
             log, run, model="ledger", epochs="1", layers="1", facets="2", facet_dim="4",
             max_length="8", batch_size="40", steps_per_call="1",
