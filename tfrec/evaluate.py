@@ -11,8 +11,9 @@ from typing import Any
 from tfrec.config import resolve
 from tfrec.console import say
 from tfrec.errors import UserError, command
-from tfrec.run import CHECKPOINTS, CONFIG, RunConfig, load_data, locked, must_be_run, read_epochs
+from tfrec.run import CONFIG, RunConfig, locked, must_be_run, read_epochs
 from tfrec.train import publish
+from tfrec.trained import load_trained
 
 EXAMPLES = """\
 examples:
@@ -88,23 +89,12 @@ def evaluate(run: Path, config: RunConfig, subset: str, out: Path) -> None:
 
 
 def _evaluate(run: Path, config: RunConfig, subset: str, out: Path) -> None:
-    from tfrec.data.splits import load_split
     from tfrec.evaluation.run_evaluation import evaluate_run
-    from tfrec.models.build import DISPLAY_NAMES, build_model
-    from tfrec.training import checkpoint, loop, setup
+    from tfrec.models.build import DISPLAY_NAMES
+    from tfrec.training import setup
 
-    weights = run / CHECKPOINTS / loop.BEST
-    if not weights.exists():
-        raise UserError(
-            f"{run} has no trained weights yet; finish its training with "
-            f"python -m tfrec.train --resume {run}"
-        )
-    data = load_data(run, config)
-    split = load_split(run, data)
-    setup.seed_everything(config.training)
-    model = build_model(config.model, data, split.train())
-    best = checkpoint.restore(weights, model.variables)
-    say(f"weights of epoch {best['epoch'] + 1}; {split.describe()}")
+    data, split, model, epoch = load_trained(run, config)
+    say(f"weights of epoch {epoch}; {split.describe()}")
     results = evaluate_run(
         model,
         DISPLAY_NAMES[config.model.model],

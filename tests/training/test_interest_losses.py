@@ -9,11 +9,8 @@ from scipy.special import expit
 
 from tests.training.loss_checks import agrees, value_and_gradients
 from tfrec.training.interest_losses import (
-    entire_space,
     exposure_divergence,
-    ordinal_nll,
     pointwise_calibration,
-    regression_compatible,
     strength_huber,
 )
 
@@ -75,64 +72,6 @@ def test_huber_pulls_to_the_target_with_bounded_force() -> None:
     assert gradients["predicted"][1, 1] == 0
 
 
-# ---- grades --------------------------------------------------------------------------------------
-
-
-def grades() -> Inputs:
-    return {
-        "scores": 2 * normal(2, B, L),
-        "thresholds": np.array([-2.0, -0.5, 0.3, 2.0], np.float32),
-        "grades": np.array([[-1, 0, 4], [1, 2, 3]], np.int32),  # −1 has weight 0
-        "weights": weights(B, L),
-    }
-
-
-def ordinal_formula(scores, thresholds, grades, weights):  # type: ignore[no-untyped-def]
-    def loss(b, t):  # type: ignore[no-untyped-def]
-        cumulative = [0.0, *(expit(theta - scores[b, t]) for theta in thresholds), 1.0]
-        grade = max(grades[b, t], 0)
-        return -np.log(cumulative[grade + 1] - cumulative[grade])
-
-    return over_examples(loss, weights)
-
-
-def test_ordinal_is_its_formula() -> None:
-    agrees(ordinal_nll, ordinal_formula, grades(), ["scores", "thresholds"])
-
-
-def test_ordinal_likelihoods_sum_to_one() -> None:
-    thresholds = grades()["thresholds"]
-    for score in (-3.0, 0.1, 4.0):
-        one = np.array([[score]], np.float32)
-        nll = [float(ordinal_nll(one, thresholds, [[g]], [[1.0]])) for g in range(G)]
-        assert np.exp(-np.array(nll)).sum() == pytest.approx(1, rel=1e-5)
-
-
-def test_ordinal_pushes_the_score_towards_the_grade() -> None:
-    inputs = grades() | {
-        "scores": np.zeros((1, 2), np.float32),
-        "grades": np.array([[0, 4]], np.int32),
-        "weights": np.ones((1, 2), np.float32),
-    }
-    _, gradients = value_and_gradients(ordinal_nll, inputs, ["scores"])
-    assert gradients["scores"][0, 0] > 0 > gradients["scores"][0, 1]
-
-
-@pytest.mark.parametrize("score", [-1e4, -200.0, 200.0, 1e4])
-def test_ordinal_is_exact_in_the_tails(score: float) -> None:
-    """P(grade 2) is about exp(−distance to the nearest threshold) · (1 − exp(−width))."""
-    inputs = grades() | {
-        "scores": np.full((1, 1), score, np.float32),
-        "grades": np.array([[2]], np.int32),
-        "weights": np.ones((1, 1), np.float32),
-    }
-    value, gradients = value_and_gradients(ordinal_nll, inputs, ["scores", "thresholds"], xla=True)
-    distance = score - 0.3 if score > 0 else -0.5 - score
-    assert value == pytest.approx(distance - np.log(1 - np.exp(-0.8)), rel=1e-5)
-    assert gradients["scores"].item() == pytest.approx(np.sign(score))
-    assert np.isfinite(gradients["thresholds"]).all()
-
-
 # ---- calibration ---------------------------------------------------------------------------------
 
 
@@ -175,107 +114,11 @@ def test_the_best_score_is_the_probability_of_being_taken() -> None:
         assert np.sign(np.round(gradients["score"].item(), 5)) == sign
 
 
-def test_regression_compatible_is_its_formula() -> None:
-    def formula(positive, negatives, weights):  # type: ignore[no-untyped-def]
-        def loss(b, t):  # type: ignore[no-untyped-def]
-            chosen = expit(positive[b, t])
-            return -np.log(chosen / (chosen + sum(expit(s) for s in negatives[b, t])))
-
-        return over_examples(loss, weights)
-
-    agrees(regression_compatible, formula, lists(), ["positive", "negatives"])
-
-
-def test_both_raise_the_positive_and_lower_the_negatives() -> None:
-    for loss in (pointwise_calibration, regression_compatible):
-        inputs = lists() | {"weights": np.ones((B, L), np.float32)}
-        _, gradients = value_and_gradients(loss, inputs, ["positive", "negatives"])
-        assert (gradients["positive"] < 0).all()
-        assert (gradients["negatives"] > 0).all()
-
-
-def test_both_share_their_minimum() -> None:
-    """Equal scores at the base rate: neither loss has a gradient left over many such lists."""
-    rng = np.random.default_rng(5)
-    taken = rng.integers(0, M + 1, 2000)
-    counts = np.bincount(taken, minlength=M + 1) / len(taken)
-    # Items are taken with probability `counts`; their calibrated scores are logit(counts).
-    score = np.log(counts / (1 - counts)).astype(np.float32)
-    gradient = np.zeros(M + 1)
-    for item in range(M + 1):
-        others = np.delete(np.arange(M + 1), item)
-        inputs = {
-            "positive": score[None, [item]],
-            "negatives": score[None, None, others],
-            "weights": np.full((1, 1), counts[item], np.float32),
-        }
-        _, by = value_and_gradients(regression_compatible, inputs, ["positive", "negatives"])
-        gradient[item] += by["positive"].item()
-        gradient[others] += by["negatives"].ravel()
-    assert np.abs(gradient).max() < 1e-5
-
-
-# ---- views and purchases -------------------------------------------------------------------------
-
-
-def funnel() -> Inputs:
-    viewed = np.array([[1, 1, 0], [1, 0, 1]], np.float32)
-    bought = np.array([[1, 0, 0], [1, 1, 0]], np.float32)  # bought without a view does not count
-    return {
-        "view_logits": normal(6, B, L),
-        "buy_given_view_logits": normal(7, B, L),
-        "viewed": viewed,
-        "bought": bought,
-        "weights": weights(B, L),
-    }
-
-
-LOGITS = ["view_logits", "buy_given_view_logits"]
-
-
-def test_entire_space_is_its_formula() -> None:
-    def formula(view_logits, buy_given_view_logits, viewed, bought, weights):  # type: ignore[no-untyped-def]
-        def cross_entropy(y, p):  # type: ignore[no-untyped-def]
-            return -np.log(p) if y else -np.log(1 - p)
-
-        def loss(b, t):  # type: ignore[no-untyped-def]
-            p, q = expit(view_logits[b, t]), expit(buy_given_view_logits[b, t])
-            return cross_entropy(viewed[b, t], p) + cross_entropy(
-                viewed[b, t] and bought[b, t], p * q
-            )
-
-        return over_examples(loss, weights)
-
-    agrees(entire_space, formula, funnel(), LOGITS)
-
-
-def test_entire_space_learns_purchases_from_what_was_not_viewed_too() -> None:
-    inputs = funnel() | {"weights": np.ones((B, L), np.float32)}
-    _, gradients = value_and_gradients(entire_space, inputs, LOGITS)
-    bought = (inputs["viewed"] * inputs["bought"]).astype(bool)
-    assert (gradients["buy_given_view_logits"][bought] < 0).all()
-    assert (gradients["buy_given_view_logits"][~bought] > 0).all()
-    assert (gradients["view_logits"][inputs["viewed"] == 0] > 0).all()
-
-
-@pytest.mark.parametrize("view", [-300.0, 0.0, 300.0])
-@pytest.mark.parametrize("buy", [-300.0, 0.0, 300.0])
-def test_entire_space_does_not_overflow(view: float, buy: float) -> None:
-    inputs = funnel() | {
-        "view_logits": np.full((B, L), view, np.float32),
-        "buy_given_view_logits": np.full((B, L), buy, np.float32),
-        "weights": np.ones((B, L), np.float32),
-    }
-    value, gradients = value_and_gradients(entire_space, inputs, LOGITS)
-    assert np.isfinite(value)
-    assert all(np.isfinite(g).all() for g in gradients.values())
-    # One event, neither viewed nor bought: −log(1 − p) − log(1 − p q), in float64.
-    expected = np.logaddexp(0, view) - np.logaddexp(
-        -np.logaddexp(0, view), -np.logaddexp(0, -view) - np.logaddexp(0, buy)
-    )
-    one = [[0.0]]
-    value = entire_space([[view]], [[buy]], one, one, [[1.0]])
-    assert float(value) == pytest.approx(expected, rel=1e-5, abs=1e-6)
+def test_calibration_raises_the_positive_and_lowers_the_negatives() -> None:
+    inputs = lists() | {"weights": np.ones((B, L), np.float32)}
+    _, gradients = value_and_gradients(pointwise_calibration, inputs, ["positive", "negatives"])
+    assert (gradients["positive"] < 0).all()
+    assert (gradients["negatives"] > 0).all()
 
 
 # ---- exposure ------------------------------------------------------------------------------------
@@ -328,20 +171,10 @@ def test_exposure_is_zero_on_target_and_feeds_what_is_missing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("loss", "inputs", "shared"),
-    [
-        (strength_huber, strengths(), ()),
-        (ordinal_nll, grades(), ("thresholds",)),
-        (pointwise_calibration, lists(), ()),
-        (regression_compatible, lists(), ()),
-        (entire_space, funnel(), ()),
-    ],
+    ("loss", "inputs"), [(strength_huber, strengths()), (pointwise_calibration, lists())]
 )
-def test_two_replicas_sum_to_one(loss, inputs, shared) -> None:  # type: ignore[no-untyped-def]
-    parts = [
-        loss(**{name: x if name in shared else x[b : b + 1] for name, x in inputs.items()})
-        for b in range(B)
-    ]
+def test_two_replicas_sum_to_one(loss, inputs) -> None:  # type: ignore[no-untyped-def]
+    parts = [loss(**{name: x[b : b + 1] for name, x in inputs.items()}) for b in range(B)]
     assert float(sum(parts)) == pytest.approx(float(loss(**inputs)), rel=1e-5)
 
 
@@ -350,12 +183,8 @@ def test_wrong_arguments_are_named() -> None:
         strength_huber(**strengths() | {"target": np.zeros((2, 4), np.float32)})
     with pytest.raises(ValueError, match="delta must be above 0, got 0"):
         strength_huber(**strengths(), delta=0)
-    with pytest.raises(ValueError, match="thresholds"):
-        ordinal_nll(**grades() | {"thresholds": np.zeros((2, 2), np.float32)})
     with pytest.raises(ValueError, match=r"negatives must be \(2, 3, 4\), got \(2, 4\)"):
-        regression_compatible(**lists() | {"negatives": np.zeros((2, 4), np.float32)})
-    with pytest.raises(ValueError, match="bought"):
-        entire_space(**funnel() | {"bought": np.zeros((2, 1), np.float32)})
+        pointwise_calibration(**lists() | {"negatives": np.zeros((2, 4), np.float32)})
     with pytest.raises(ValueError, match=r"probabilities must be \(6, 2\), got \(6, 3\)"):
         exposure_divergence(**exposures() | {"target": np.full(2, 0.5, np.float32)})
     with pytest.raises(ValueError, match="smoothing must be from 0 to below 1, got 1"):

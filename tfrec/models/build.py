@@ -42,11 +42,26 @@ def build_model(config: ModelConfig, data: PreparedData, train: Sequences) -> Se
     Raises:
         UserError: the options do not fit together.
     """
-    for name in ("dim", "layers", "heads", "hidden", "max_length"):
+    for name in (
+        "dim",
+        "layers",
+        "heads",
+        "hidden",
+        "max_length",
+        "facets",
+        "facet_dim",
+        "periods",
+    ):
         if getattr(config, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} must be at least 1")
     if not 0 <= config.dropout < 1:
         raise UserError(f"--dropout {config.dropout} must be at least 0 and below 1")
+    if not 0 <= config.id_dropout < 1:
+        raise UserError(f"--id-dropout {config.id_dropout} must be at least 0 and below 1")
+    if config.model == "ledger" and config.facets > config.dim:
+        raise UserError(f"--facets {config.facets} must not be more than --dim {config.dim}")
+    if not 0 <= config.topics <= config.facets:
+        raise UserError(f"--topics {config.topics} must be between 0 and --facets {config.facets}")
     if config.temperature <= 0:
         raise UserError(f"--temperature {config.temperature} must be above 0")
     if config.model != "two-tower" and config.dim % config.heads:

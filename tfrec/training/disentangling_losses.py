@@ -18,21 +18,19 @@ COINCIDENT = 1e-6
 TINY = 1e-12
 
 
-def long_short_contrast(
-    long: Any, short: Any, long_proxy: Any, short_proxy: Any, weights: Any
-) -> Any:
-    """The long-term interest is nearer to the whole history, the short-term one to its end.
+def long_short_contrast(interest: Any, own_proxy: Any, other_proxy: Any, weights: Any) -> Any:
+    """An interest is nearer to its own proxy than to the other's.
 
     Zheng et al., "Disentangling Long and Short-Term Interests for Recommendation", WWW 2022,
-    arXiv 2202.13090, the four contrastive tasks in their BPR form: each comparison
-    sim(a, p) > sim(a, q) costs softplus(a · q − a · p), with the dot product as similarity. Two
-    comparisons hold an interest against both proxies, two hold a proxy against both interests.
+    arXiv 2202.13090, the contrastive tasks that hold an interest against both proxies, in their
+    BPR form with the dot product as similarity: softplus(u · p_other − u · p_own). The long-term
+    interest's proxy is the mean of the whole history, the short-term one's that of its last
+    events. The tasks that hold a proxy against both interests need one space for the two, which
+    facets do not share.
 
     Arguments:
-        long: float [B, L, d], long-term interest at each position.
-        short: float [B, L, d], short-term interest.
-        long_proxy: float [B, L, d], for example the mean over the history so far.
-        short_proxy: float [B, L, d], for example the mean over its last three events.
+        interest: float [B, L, d], at each position.
+        own_proxy, other_proxy: float [B, L, d], in the same space.
         weights: float [B, L]; the paper leaves out histories of at most 5 events: 0 there.
 
     Returns:
@@ -42,29 +40,19 @@ def long_short_contrast(
         ValueError: the shapes do not belong together.
 
     Example:
-        Equal blocks are indifferent in all four comparisons: 4 log 2.
+        Equal proxies: log 2.
 
         >>> one = ops.ones((1, 1, 2))
-        >>> float(long_short_contrast(one, one, one, one, ops.ones((1, 1))))
-        2.7725...
+        >>> float(long_short_contrast(one, one, one, ops.ones((1, 1))))
+        0.6931...
     """
-    long, short, weights = _float(long), _float(short), _float(weights)
-    long_proxy, short_proxy = _float(long_proxy), _float(short_proxy)
-    _check("long", long, (*weights.shape, long.shape[-1]))
-    _check("short", short, long.shape)
-    _check("long_proxy", long_proxy, long.shape)
-    _check("short_proxy", short_proxy, long.shape)
-
-    def prefers(anchor: Any, near: Any, far: Any) -> Any:
-        return ops.softplus(ops.sum(anchor * (far - near), axis=-1))  # [B, L]
-
-    loss = (
-        prefers(long, long_proxy, short_proxy)
-        + prefers(short, short_proxy, long_proxy)
-        + prefers(long_proxy, long, short)
-        + prefers(short_proxy, short, long)
-    )
-    return ops.sum(weights * loss)
+    interest, weights = _float(interest), _float(weights)
+    own_proxy, other_proxy = _float(own_proxy), _float(other_proxy)
+    _check("interest", interest, (*weights.shape, interest.shape[-1]))
+    _check("own_proxy", own_proxy, interest.shape)
+    _check("other_proxy", other_proxy, interest.shape)
+    nearer = ops.sum(interest * (own_proxy - other_proxy), axis=-1)
+    return ops.sum(weights * ops.softplus(-nearer))
 
 
 def conformity_pairs(

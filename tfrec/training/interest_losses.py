@@ -11,7 +11,6 @@ from typing import Any
 from keras import ops
 
 # Stands for an infinite threshold: far beyond any score, and finite, so that gradients are too.
-FAR = 1e9
 TINY = 1e-12
 
 
@@ -52,49 +51,6 @@ def strength_huber(predicted: Any, target: Any, weights: Any, delta: float = 1.0
     return ops.sum(weights * loss)
 
 
-def ordinal_nll(scores: Any, thresholds: Any, grades: Any, weights: Any) -> Any:
-    """Negative log-likelihood of grades such as 1–5 stars under proportional odds.
-
-    McCullagh, "Regression models for ordinal data", JRSS B 42(2), 1980, section 2:
-    P(grade ≤ g) = σ(θ_g − s), so P(grade = g) = σ(θ_g − s) − σ(θ_{g−1} − s). In logs, with
-    u = θ_g − s and l = θ_{g−1} − s, it is log σ(u) + log σ(−l) + log(1 − exp(l − u)), which loses
-    nothing far out in the tails.
-
-    Arguments:
-        scores: float [B, L].
-        thresholds: float [G − 1], strictly ascending; the caller's parameters guarantee it.
-        grades: int [B, L], 0 .. G − 1; any number where the weight is 0.
-        weights: float [B, L].
-
-    Returns:
-        float32 scalar.
-
-    Raises:
-        ValueError: the shapes do not belong together.
-
-    Example:
-        Two grades and score 0 are a fair coin: log 2.
-
-        >>> float(ordinal_nll([[0.0]], [0.0], [[1]], [[1.0]]))
-        0.6931...
-    """
-    scores, thresholds, weights = _float(scores), _float(thresholds), _float(weights)
-    grades = ops.cast(ops.convert_to_tensor(grades), "int32")
-    _check("scores", scores, weights.shape)
-    _check("grades", grades, weights.shape)
-    _check("thresholds", thresholds, (thresholds.shape[0],))
-    bounds = ops.concatenate([ops.array([-FAR]), thresholds, ops.array([FAR])])  # [G + 1]
-    grades = ops.clip(grades, 0, thresholds.shape[0])
-    upper, lower = ops.take(bounds, grades + 1), ops.take(bounds, grades)
-    width = upper - lower
-    log_likelihood = (
-        ops.log_sigmoid(upper - scores)
-        + ops.log_sigmoid(scores - lower)
-        + ops.log(ops.maximum(-ops.expm1(-width), TINY))
-    )
-    return -ops.sum(weights * log_likelihood)
-
-
 def pointwise_calibration(
     positive: Any, negatives: Any, weights: Any, negative_weight: float = 1.0
 ) -> Any:
@@ -126,82 +82,6 @@ def pointwise_calibration(
     positive, negatives, weights = _listed(positive, negatives, weights)
     drawn = ops.mean(ops.softplus(negatives), axis=-1)  # [B, L]
     return ops.sum(weights * (ops.softplus(-positive) + negative_weight * drawn))
-
-
-def regression_compatible(positive: Any, negatives: Any, weights: Any) -> Any:
-    """Listwise cross-entropy on sigmoids: calibrated scores are among its best scores.
-
-    Bai et al., "Regression Compatible Listwise Objectives for Calibrated Ranking with Binary
-    Relevance", CIKM 2023, arXiv 2211.01494, for one relevant item: the list's distribution is made
-    of normalised sigmoids, not of exponentials, −log(σ(s⁺) / (σ(s⁺) + Σ_m σ(s_m))).
-
-    Arguments:
-        positive: float [B, L], score of the item that was taken.
-        negatives: float [B, L, M], scores of items that were not.
-        weights: float [B, L].
-
-    Returns:
-        float32 scalar.
-
-    Raises:
-        ValueError: the shapes do not belong together.
-
-    Example:
-        Three equal scores, whatever they are: log 3.
-
-        >>> float(regression_compatible([[5.0]], [[[5.0, 5.0]]], [[1.0]]))
-        1.0986...
-    """
-    positive, negatives, weights = _listed(positive, negatives, weights)
-    chosen = ops.log_sigmoid(positive)
-    everyone = ops.concatenate([chosen[..., None], ops.log_sigmoid(negatives)], axis=-1)
-    return ops.sum(weights * (ops.logsumexp(everyone, axis=-1) - chosen))
-
-
-def entire_space(
-    view_logits: Any, buy_given_view_logits: Any, viewed: Any, bought: Any, weights: Any
-) -> Any:
-    """Learns p(buy | view) from everything shown, not only from what was viewed.
-
-    Ma et al., "Entire Space Multi-Task Model", SIGIR 2018, arXiv 1804.07931, eq. 3:
-    BCE(viewed, p) + BCE(viewed · bought, p q) with p = σ(view), q = σ(buy given view). In logs:
-    log p q = log p + log q, and 1 − p q = (1 − p) + p (1 − q) is a sum of positive terms.
-
-    Arguments:
-        view_logits: float [B, L].
-        buy_given_view_logits: float [B, L].
-        viewed: float [B, L], 1 or 0.
-        bought: float [B, L], 1 or 0; counts only where viewed.
-        weights: float [B, L].
-
-    Returns:
-        float32 scalar.
-
-    Raises:
-        ValueError: the shapes do not belong together.
-
-    Example:
-        Viewed and bought, at p = q = 1/2: log 2 + log 4.
-
-        >>> float(entire_space([[0.0]], [[0.0]], [[1.0]], [[1.0]], [[1.0]]))
-        2.0794...
-    """
-    view, buy, weights = _float(view_logits), _float(buy_given_view_logits), _float(weights)
-    viewed, bought = _float(viewed), _float(bought)
-    _check("view_logits", view, weights.shape)
-    _check("buy_given_view_logits", buy, weights.shape)
-    _check("viewed", viewed, weights.shape)
-    _check("bought", bought, weights.shape)
-    log_view, log_no_view = ops.log_sigmoid(view), ops.log_sigmoid(-view)
-    log_both = log_view + ops.log_sigmoid(buy)
-    log_not_both = ops.logsumexp(
-        ops.stack([log_no_view, log_view + ops.log_sigmoid(-buy)], axis=-1), axis=-1
-    )
-    both = viewed * bought
-    log_likelihood = (
-        viewed * log_view + (1 - viewed) * log_no_view + both * log_both + (1 - both) * log_not_both
-    )
-    return -ops.sum(weights * log_likelihood)
 
 
 def exposure_divergence(

@@ -9,7 +9,7 @@ from keras import ops
 
 from tfrec.data.sequences import Float32
 from tfrec.models.ledger import Ledger
-from tfrec.models.ledger_parts import ItemSide, Reading
+from tfrec.models.ledger_parts import Reading
 from tfrec.training import disentangling_losses, interest_losses
 from tfrec.training.contrastive_losses import topic_supervision
 from tfrec.training.deletion_consistency import draw_deletions, remove_one_event
@@ -73,8 +73,7 @@ class LedgerObjective:
         config, share = self.config, self.share
         reading = model.read(batch, training=True)
         states = reading.state()
-        side = model.item_side(reading.embeddings)
-        matrix = side.matrix()
+        matrix = model.item_side(reading.embeddings).matrix()
         terms = {"ranking": self.ranking(states, ops.cast(matrix, states.dtype), batch)}
         quality = ops.convert_to_tensor(model.quality)
         terms["quality"] = share * config.quality_decay * ops.mean(ops.square(quality))
@@ -91,7 +90,7 @@ class LedgerObjective:
             terms["clean ranking"] = share * self.ranking(
                 clean, ops.cast(matrix, states.dtype), part
             )
-        parts = _Parts.of(model, reading, states, side, matrix, batch)
+        parts = _Parts.of(model, reading, states, matrix, batch)
         if config.strength_loss and "target_strengths" in batch:
             terms["strength"] = config.strength_loss * strength(model, reading, parts, batch)
         if config.pointwise_loss:
@@ -151,7 +150,6 @@ class _Parts(NamedTuple):
         model: Ledger,
         reading: Reading,
         states: Any,
-        side: ItemSide,
         matrix: Any,
         batch: dict[str, Any],
     ) -> _Parts:
@@ -229,7 +227,7 @@ def long_short(model: Ledger, reading: Reading, parts: _Parts, batch: dict[str, 
         count = ops.maximum(ops.sum(recent, axis=-1), 1.0)[..., None]
         recent_mean = ops.matmul(recent, value) / count
         near, far = (recent_mean, all_mean) if near_recent else (all_mean, recent_mean)
-        return ops.sum(weights * ops.softplus(ops.sum(interest * (far - near), axis=-1)))
+        return disentangling_losses.long_short_contrast(interest, near, far, weights)
 
     return pulled(order[-1], False) + pulled(order[0], True)
 

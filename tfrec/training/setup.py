@@ -132,6 +132,7 @@ def make_objective_and_batches(
             "no user has two events to train on after filtering and splitting. "
             "Loosen the filters or the split"
         )
+    _check_losses(losses_config, model)
     objective: Objective = RankingObjective(loss)
     negatives = 0 if name == "full" else config.negatives
     if model.model == "ledger":
@@ -154,6 +155,16 @@ def make_objective_and_batches(
         multiple_of=replicas,
     )
     return objective, batches
+
+
+def _check_losses(config: LossConfig, model: ModelConfig) -> None:
+    for name, value in dataclasses.asdict(config).items():
+        if name != "exposure_mix" and value < 0:
+            raise UserError(f"--{name.replace('_', '-')} {value} must not be negative")
+    if not 0 < config.deletion_rows <= 1:
+        raise UserError(f"--deletion-rows {config.deletion_rows} must be above 0 and at most 1")
+    if model.model != "ledger" and (config.exposure_loss or config.exposure_mix):
+        raise UserError(f"--exposure-loss and --exposure-mix need the ledger, not {model.model}")
 
 
 def _exposure_target(config: LossConfig, data: PreparedData) -> Float32:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from tfrec.config import resolve
 from tfrec.errors import UserError
-from tfrec.run import CHECKPOINTS, CONFIG, RunConfig, load_data, must_be_run
+from tfrec.run import CONFIG, RunConfig, must_be_run
+from tfrec.trained import load_trained
 
 if TYPE_CHECKING:
     from tfrec.data.prepared import PreparedData
@@ -57,24 +58,10 @@ def load_run(folder: Path) -> LedgerRun:
             f"{folder} holds the model {config.model.model}; only the ledger explains itself. "
             "Train one with python -m tfrec.train --model ledger"
         )
-    from tfrec.data.splits import load_split
     from tfrec.interest.reading import LedgerReader
     from tfrec.interest.readouts import READOUTS, Readouts
-    from tfrec.models.build import build_model
-    from tfrec.training import checkpoint, loop, setup
 
-    weights = folder / CHECKPOINTS / loop.BEST
-    if not weights.exists():
-        raise UserError(
-            f"{folder} has no trained weights yet; finish its training with "
-            f"python -m tfrec.train --resume {folder}"
-        )
-    data = load_data(folder, config)
-    split = load_split(folder, data)
-    setup.seed_everything(config.training)
-    model = build_model(config.model, data, split.train())
-    best = checkpoint.restore(weights, model.variables)
+    data, split, model, epoch = load_trained(folder, config)
     readouts = Readouts.load(folder) if (folder / READOUTS).exists() else None
     ledger: Any = model
-    reader = LedgerReader(ledger)
-    return LedgerRun(folder, config, data, split, reader, best["epoch"] + 1, readouts)
+    return LedgerRun(folder, config, data, split, LedgerReader(ledger), epoch, readouts)

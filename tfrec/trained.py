@@ -1,0 +1,47 @@
+"""A finished run opened again: its data, its split, and the model with the best weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from tfrec.errors import UserError
+from tfrec.run import CHECKPOINTS, RunConfig, load_data
+
+if TYPE_CHECKING:
+    from tfrec.data.prepared import PreparedData
+    from tfrec.data.splits import Split
+    from tfrec.models.build import SequenceModel
+
+
+class Trained(NamedTuple):
+    """epoch: the one that the weights are from, counted from 1."""
+
+    data: PreparedData
+    split: Split
+    model: SequenceModel
+    epoch: int
+
+
+def load_trained(run: Path, config: RunConfig) -> Trained:
+    """Restores the best weights of a run.
+
+    Raises:
+        UserError: the run has no weights yet, or its data cannot be read.
+    """
+    from tfrec.data.splits import load_split
+    from tfrec.models.build import build_model
+    from tfrec.training import checkpoint, loop, setup
+
+    weights = run / CHECKPOINTS / loop.BEST
+    if not weights.exists():
+        raise UserError(
+            f"{run} has no trained weights yet; finish its training with "
+            f"python -m tfrec.train --resume {run}"
+        )
+    data = load_data(run, config)
+    split = load_split(run, data)
+    setup.seed_everything(config.training)
+    model = build_model(config.model, data, split.train())
+    best = checkpoint.restore(weights, model.variables)
+    return Trained(data, split, model, best["epoch"] + 1)
