@@ -24,7 +24,7 @@ class TrainingConfig:
     batch_size: int = option(32, "rows of --max-length tokens per step; short histories share one")
     learning_rate: float = option(3e-3, "of Adam at its peak, after the warm-up")
     warmup_steps: int = option(100, "steps over which the learning rate rises from 0")
-    seed: int = option(0, "fixes everything random; on one CPU only the rounding of long sums may differ")
+    seed: int = option(0, "fixes everything random; only the rounding of long sums may differ")
     strategy: Literal["none", "mirrored"] = option(
         "none", "mirrored trains on every GPU of this machine, or on --replicas CPU devices"
     )
