@@ -255,8 +255,8 @@ def test_balance_feeds_an_unused_facet_and_leaves_balanced_ones_alone() -> None:
 
 
 def test_wrong_shapes_are_named() -> None:
-    with pytest.raises(ValueError, match=r"short must be \(2, 3, 4\), got \(2, 3, 5\)"):
-        long_short_contrast(**interests() | {"short": np.zeros((2, 3, 5), np.float32)})
+    with pytest.raises(ValueError, match=r"own_proxy must be \(2, 3, 4\), got \(2, 3, 5\)"):
+        long_short_contrast(**interests() | {"own_proxy": np.zeros((2, 3, 5), np.float32)})
     with pytest.raises(ValueError, match="crowd_negative"):
         conformity_pairs(**pairs() | {"crowd_negative": np.zeros((2, 3, 9), np.float32)})
     with pytest.raises(ValueError, match=r"at most 512 items.*\(513, 2, 1\)"):
