@@ -92,7 +92,7 @@ def sasrec() -> Callable[[dict[str, Any]], Any]:
     from tfrec.training.losses import full_cross_entropy
     from tfrec.training.objective import RankingObjective
 
-    return compiled(SASRec(ITEMS, dim=64), RankingObjective(full_cross_entropy))
+    return compiled(SASRec(ITEMS, dim=64), RankingObjective(full_cross_entropy(keep_seen=False)))
 
 
 def ledger(losses: LossConfig) -> Callable[[dict[str, Any]], Any]:
@@ -100,7 +100,7 @@ def ledger(losses: LossConfig) -> Callable[[dict[str, Any]], Any]:
     from tfrec.training.ledger_objective import LedgerObjective
     from tfrec.training.losses import full_cross_entropy
 
-    objective = LedgerObjective(full_cross_entropy, losses)
+    objective = LedgerObjective(full_cross_entropy(keep_seen=False), losses)
     objective.start_epoch(losses.deletion_warmup)
     return compiled(Ledger(ITEMS, dim=64, num_periods=8), objective)
 

@@ -172,6 +172,7 @@ def _train(config: RunConfig, folder: Path) -> Results:
             train_sequences,
             count_items(train_sequences, data.num_items),
             strategy.num_replicas_in_sync,
+            config.evaluation.keep_seen,
         )
         model = build_model(config.model, data, train_sequences)
         optimizer = setup.make_optimizer(

@@ -39,7 +39,7 @@ def test_exposure_moves_to_the_wanted_mix() -> None:
     model, batch = small(dropout=0.0, id_dropout=0.0), training_batch()
     target = exposure_target({"cat": "0.9"}, ["cat", *NAMES[1:]], model.tower.categories.numpy())
     objective = LedgerObjective(
-        full_cross_entropy, config(exposure_loss=1.0), exposure_target=target
+        full_cross_entropy(keep_seen=False), config(exposure_loss=1.0), exposure_target=target
     )
     objective.start_epoch(0)
     optimizer = tf.keras.optimizers.Adam(0.05)

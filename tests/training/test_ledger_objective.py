@@ -45,7 +45,7 @@ def config(**changes: float) -> LossConfig:
 def test_all_losses_together_reach_every_weight_and_compile() -> None:
     model = small(facets=3, topics=2)
     on = config(**dict.fromkeys(STRENGTHS, 1.0), deletion_rows=1.0, quality_decay=1.0)
-    objective = LedgerObjective(full_cross_entropy, on)
+    objective = LedgerObjective(full_cross_entropy(keep_seen=False), on)
     objective.start_epoch(9)
     batch = training_batch()
     # Without dropout, so that eager and graph see the same.
@@ -74,7 +74,7 @@ def test_a_loss_is_there_only_when_it_is_switched_on(name: str) -> None:
     if name == "balance_loss":
         pytest.skip("its term is 0 while all facets are in use")
     model, batch = small(facets=3, topics=2), training_batch()
-    objective = LedgerObjective(full_cross_entropy, config(**{name: 1.0}))
+    objective = LedgerObjective(full_cross_entropy(keep_seen=False), config(**{name: 1.0}))
     objective.start_epoch(9)
     terms = objective(model, batch)
     assert set(terms) - {"ranking", "quality", "clean ranking"} == {
@@ -85,13 +85,15 @@ def test_a_loss_is_there_only_when_it_is_switched_on(name: str) -> None:
 
 def test_strengths_change_from_epoch_to_epoch() -> None:
     on = LossConfig(conformity_loss=0.5, conformity_decay=0.9, deletion_loss=2.0, deletion_warmup=4)
-    objective = LedgerObjective(full_cross_entropy, on)
+    objective = LedgerObjective(full_cross_entropy(keep_seen=False), on)
     objective.start_epoch(3)
     assert float(objective.conformity_strength) == pytest.approx(0.5 * 0.9**3)
     for epoch, risen in enumerate([0, 0.25, 0.5, 0.75, 1, 1]):
         objective.start_epoch(epoch)
         assert float(objective.deletion_strength) == pytest.approx(2 * risen)
-    objective = LedgerObjective(full_cross_entropy, config(deletion_loss=2.0, deletion_warmup=0))
+    objective = LedgerObjective(
+        full_cross_entropy(keep_seen=False), config(deletion_loss=2.0, deletion_warmup=0)
+    )
     objective.start_epoch(0)
     assert float(objective.deletion_strength) == 2
 
@@ -148,7 +150,7 @@ def read_one(
 def test_liking_vectors_decay_where_a_target_has_a_strength() -> None:
     model, batch = small(dropout=0.0), training_batch()
     model.tower.id_dropout = 0.0
-    objective = LedgerObjective(full_cross_entropy, config(strength_loss=1.0))
+    objective = LedgerObjective(full_cross_entropy(keep_seen=False), config(strength_loss=1.0))
     strength = model.strength
     # An item that asks for nothing: what is left of x and y is their decay.
     strength.target_vectors.assign(tf.zeros_like(strength.target_vectors))
@@ -168,6 +170,6 @@ def test_liking_vectors_decay_where_a_target_has_a_strength() -> None:
 
 def test_a_log_without_strengths_trains_none() -> None:
     model, batch = small(dropout=0.0), training_batch()
-    objective = LedgerObjective(full_cross_entropy, config(strength_loss=1.0))
+    objective = LedgerObjective(full_cross_entropy(keep_seen=False), config(strength_loss=1.0))
     batch["target_strengths"] = tf.fill(batch["targets"].shape, np.float32(np.nan))
     assert float(objective(model, batch)["strength"]) == 0

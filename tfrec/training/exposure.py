@@ -31,8 +31,8 @@ def exposure_target(
             more than 1.
 
     Example:
-        >>> exposure_target({"film": "0.2"}, ["film", "book"], np.eye(2)).round(3).tolist()
-        [0.2, 0.8, 0.0]
+        >>> exposure_target({"film": "0.2"}, ["film", "book"], np.eye(2)).round(3)
+        array([0.2, 0.8, 0. ], dtype=float32)
     """
     if not len(names):
         raise UserError("--exposure-mix needs categories, and this catalogue has none")

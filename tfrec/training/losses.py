@@ -13,6 +13,8 @@ from keras import ops
 # Positions whose logits are alive at one time in the full softmax. A block of 512 x 3,416 logits
 # stays in a CPU's cache; the whole batch would be 25,000 x 3,416.
 BLOCK = 512
+# A logit that takes no part, finite so that nothing becomes NaN.
+MASKED = -1e9
 
 
 class Loss(Protocol):
@@ -21,64 +23,75 @@ class Loss(Protocol):
     def __call__(self, states: Any, item_matrix: Any, batch: dict[str, Any]) -> Any: ...
 
 
-def full_cross_entropy(states: Any, item_matrix: Any, batch: dict[str, Any]) -> Any:
+def full_cross_entropy(keep_seen: bool) -> Loss:
     """Cross-entropy against the whole catalogue: −log softmax(states · item_matrixᵀ)[target].
 
     Klenitskiy & Vasilev, RecSys 2023, arXiv 2309.07602, eq. 4. The logits are never held whole:
-    a block of positions goes forward and its gradient is made at once, while the block is in cache.
+    some rows go forward and their gradient is made at once, while their logits are in cache.
 
     Arguments:
-        states: float [B, L, D].
-        item_matrix: float [I, D].
-        batch: needs `targets` int [B, L] and `weights` float [B, L].
+        keep_seen: whether items of the history so far stay in the sum. Where rankings leave them
+            out they compete for no choice, and without this a model spends weights on pushing each
+            of them down. A target that is in its own history stays.
 
-    Returns:
-        float32 scalar.
+    The batch needs `targets` int [B, L], `weights` float [B, L] and, to leave out what was seen,
+    `items` and `segments` int [B, L]: the history of a target is the tokens of its segment up to
+    its own column.
 
     Example:
-        >>> batch = {"targets": ops.array([[1]]), "weights": ops.array([[1.0]])}
-        >>> float(full_cross_entropy(ops.zeros((1, 1, 4)), ops.zeros((2, 4)), batch))
+        Of two items the history holds one, so the other one is certain.
+
+        >>> batch = {name: ops.array([[1]]) for name in ("segments", "targets")}
+        >>> batch |= {"items": ops.array([[0]]), "weights": ops.array([[1.0]])}
+        >>> states, item_matrix = ops.zeros((1, 1, 4)), ops.zeros((2, 4))
+        >>> float(full_cross_entropy(keep_seen=False)(states, item_matrix, batch))
+        0.0
+        >>> float(full_cross_entropy(keep_seen=True)(states, item_matrix, batch))
         0.6931...
     """
-    _check(states, item_matrix, batch)
-    dim = states.shape[-1]
-    flat = ops.reshape(states, (-1, dim))
-    targets = ops.reshape(batch["targets"], (-1,))
-    weights = ops.reshape(batch["weights"], (-1,))
-    missing = -ops.shape(flat)[0] % BLOCK
-    return _blocked_cross_entropy(
-        ops.pad(flat, ((0, missing), (0, 0))),
-        item_matrix,
-        ops.pad(targets, ((0, missing),)),
-        ops.pad(weights, ((0, missing),)),
-    )
+    used = ("targets", "weights") if keep_seen else ("targets", "weights", "items", "segments")
+
+    def loss(states: Any, item_matrix: Any, batch: dict[str, Any]) -> Any:
+        _check(states, item_matrix, batch)
+        length = states.shape[1]
+        rows = max(1, BLOCK // length)
+        missing = -ops.shape(states)[0] % rows
+        parts = {name: ops.pad(batch[name], ((0, missing), (0, 0))) for name in used}
+        padded = ops.pad(states, ((0, missing), (0, 0), (0, 0)))
+        return _blocked_cross_entropy(padded, item_matrix, parts, rows)
+
+    return loss
 
 
-def _blocked_cross_entropy(states: Any, item_matrix: Any, targets: Any, weights: Any) -> Any:
-    dim, num_items = states.shape[-1], item_matrix.shape[0]
+def _blocked_cross_entropy(states: Any, item_matrix: Any, parts: dict[str, Any], rows: int) -> Any:
+    length, dim, num_items = states.shape[1], states.shape[2], item_matrix.shape[0]
     transposed = ops.transpose(item_matrix)
+    catalogue = ops.arange(num_items, dtype=parts["targets"].dtype)
 
     def one_block(number: Any, carry: Any) -> Any:
         loss, matrix_gradient, state_gradient = carry
-        first = number * BLOCK
-        state = ops.slice(states, (first, 0), (BLOCK, dim))
-        target = ops.slice(targets, (first,), (BLOCK,))
-        weight = ops.slice(weights, (first,), (BLOCK,))
-        logits = ops.cast(ops.matmul(state, transposed), "float32")  # [block, items]
+        first = number * rows
+        state = ops.slice(states, (first, 0, 0), (rows, length, dim))
+        part = {name: ops.slice(x, (first, 0), (rows, length)) for name, x in parts.items()}
+        weight = part["weights"]
+        hot = ops.equal(part["targets"][..., None], catalogue)
+        logits = ops.cast(ops.matmul(state, transposed), "float32")  # [rows, length, items]
+        if "items" in part:
+            seen = _seen(part["segments"], part["items"], catalogue)
+            logits = ops.where(ops.logical_and(seen, ops.logical_not(hot)), MASKED, logits)
         peak = ops.max(logits, axis=-1, keepdims=True)
         unnormalised = ops.exp(logits - peak)
         total = ops.sum(unnormalised, axis=-1, keepdims=True)
-        hot = ops.equal(target[:, None], ops.arange(num_items, dtype=target.dtype)[None])
         positive = ops.sum(ops.where(hot, logits, 0.0), axis=-1)
-        loss += ops.sum(weight * (ops.log(total[:, 0]) + peak[:, 0] - positive))
+        loss += ops.sum(weight * (ops.log(total[..., 0]) + peak[..., 0] - positive))
         # d loss / d logits = weight · (softmax − one-hot)
-        residual = unnormalised * (weight[:, None] / total) - ops.where(hot, weight[:, None], 0.0)
-        residual = ops.cast(residual, state.dtype)
-        matrix_gradient += ops.cast(ops.matmul(ops.transpose(residual), state), "float32")
-        state_gradient = ops.slice_update(
-            state_gradient, (first, 0), ops.matmul(residual, item_matrix)
-        )
-        return loss, matrix_gradient, state_gradient
+        residual = unnormalised * (weight[..., None] / total)
+        residual -= ops.where(hot, weight[..., None], 0.0)
+        residual = ops.reshape(ops.cast(residual, state.dtype), (rows * length, num_items))
+        flat = ops.reshape(state, (rows * length, dim))
+        matrix_gradient += ops.cast(ops.matmul(ops.transpose(residual), flat), "float32")
+        by_state = ops.reshape(ops.matmul(residual, item_matrix), state.shape)
+        return loss, matrix_gradient, ops.slice_update(state_gradient, (first, 0, 0), by_state)
 
     @ops.custom_gradient
     def loss_with_gradient(states: Any, item_matrix: Any) -> Any:
@@ -88,7 +101,7 @@ def _blocked_cross_entropy(states: Any, item_matrix: Any, targets: Any, weights:
             ops.zeros_like(states),
         )
         loss, matrix_gradient, state_gradient = ops.fori_loop(
-            0, ops.shape(states)[0] // BLOCK, one_block, start
+            0, ops.shape(states)[0] // rows, one_block, start
         )
 
         def gradient(upstream: Any) -> Any:
@@ -102,7 +115,17 @@ def _blocked_cross_entropy(states: Any, item_matrix: Any, targets: Any, weights:
     return loss_with_gradient(states, item_matrix)
 
 
-def sampled_softmax(negative_log_probabilities: Any) -> Loss:
+def _seen(segments: Any, items: Any, candidates: Any) -> Any:
+    """bool [B, L, I]: the candidate stands in the same segment at this column or before."""
+    place = ops.arange(items.shape[1])
+    before = ops.logical_and(
+        ops.equal(segments[:, :, None], segments[:, None, :]), place[:, None] >= place[None, :]
+    )
+    taken = ops.cast(ops.equal(items[..., None], candidates), "float32")
+    return ops.matmul(ops.cast(before, "float32"), taken) > 0
+
+
+def sampled_softmax(negative_log_probabilities: Any, keep_seen: bool) -> Loss:
     """Softmax over the target and the row's drawn negatives, with the corrected logQ correction.
 
     Bengio & Senécal 2008 introduced the correction s_j − log Q(j). Khrylchenko et al., RecSys
@@ -112,13 +135,14 @@ def sampled_softmax(negative_log_probabilities: Any) -> Loss:
 
     Arguments:
         negative_log_probabilities: float [I], log of the probability with which an item is drawn.
+        keep_seen: see `full_cross_entropy`.
 
     The batch also needs `negatives` int [B, n].
     """
 
     def loss(states: Any, item_matrix: Any, batch: dict[str, Any]) -> Any:
         _check(states, item_matrix, batch)
-        positive, negative = _sampled_logits(states, item_matrix, batch)
+        positive, negative = _sampled_logits(states, item_matrix, batch, keep_seen)
         drawn = batch["negatives"]
         log_q = ops.take(ops.cast(negative_log_probabilities, "float32"), drawn)  # [B, n]
         count = ops.log(ops.cast(ops.shape(drawn)[-1], "float32"))
@@ -130,7 +154,7 @@ def sampled_softmax(negative_log_probabilities: Any) -> Loss:
     return loss
 
 
-def gbce(num_items: int, calibration: float = 0.75) -> Loss:
+def gbce(num_items: int, calibration: float, keep_seen: bool) -> Loss:
     """Generalised binary cross-entropy: BCE whose positive probability is raised to β.
 
     Petrov & Macdonald, RecSys 2023, arXiv 2308.07192, eq. 9 and 12. With α = n / (I − 1) the
@@ -140,13 +164,14 @@ def gbce(num_items: int, calibration: float = 0.75) -> Loss:
     Arguments:
         num_items: size of the catalogue, I.
         calibration: t, between 0 and 1.
+        keep_seen: see `full_cross_entropy`.
 
     The batch also needs `negatives` int [B, n].
     """
 
     def loss(states: Any, item_matrix: Any, batch: dict[str, Any]) -> Any:
         _check(states, item_matrix, batch)
-        positive, negative = _sampled_logits(states, item_matrix, batch)
+        positive, negative = _sampled_logits(states, item_matrix, batch, keep_seen)
         rate = batch["negatives"].shape[-1] / max(num_items - 1, 1)
         beta = rate * (calibration * (1 - 1 / rate) + 1 / rate)
         # −log σ(s)^β = β softplus(−s); −log(1 − σ(s)) = softplus(s)
@@ -156,15 +181,19 @@ def gbce(num_items: int, calibration: float = 0.75) -> Loss:
     return loss
 
 
-def _sampled_logits(states: Any, item_matrix: Any, batch: dict[str, Any]) -> tuple[Any, Any]:
+def _sampled_logits(
+    states: Any, item_matrix: Any, batch: dict[str, Any], keep_seen: bool
+) -> tuple[Any, Any]:
     """Logits of the targets [B, L] and of the row's negatives [B, L, n]; a drawn target is out."""
     drawn, targets = batch["negatives"], batch["targets"]
     target_vectors = ops.take(item_matrix, targets, axis=0)  # [B, L, D]
     drawn_vectors = ops.take(item_matrix, drawn, axis=0)  # [B, n, D]
     positive = ops.cast(ops.sum(states * target_vectors, axis=-1), "float32")
     negative = ops.matmul(states, ops.transpose(drawn_vectors, (0, 2, 1)))
-    hit = ops.equal(targets[:, :, None], drawn[:, None, :])
-    return positive, ops.where(hit, -1e9, ops.cast(negative, "float32"))
+    out = ops.equal(targets[:, :, None], drawn[:, None, :])
+    if not keep_seen:
+        out = ops.logical_or(out, _seen(batch["segments"], batch["items"], drawn[:, None, :]))
+    return positive, ops.where(out, MASKED, ops.cast(negative, "float32"))
 
 
 def _check(states: Any, item_matrix: Any, batch: dict[str, Any]) -> None:

@@ -106,6 +106,7 @@ def make_objective_and_batches(
     train: Sequences,
     item_counts: npt.NDArray[np.int64],
     replicas: int,
+    keep_seen: bool,
 ) -> tuple[Objective, TrainingBatches]:
     """What to minimise, and the batches that feed it what it needs.
 
@@ -122,11 +123,11 @@ def make_objective_and_batches(
         # One more count each, so that items without a training event can be drawn too.
         weights = (item_counts + 1.0) ** NEGATIVE_EXPONENT
         probabilities = weights / weights.sum()
-        loss = losses.sampled_softmax(np.log(probabilities).astype(np.float32))
+        loss = losses.sampled_softmax(np.log(probabilities).astype(np.float32), keep_seen)
     elif name == "gbce":
-        loss = losses.gbce(num_items, config.gbce_calibration)
+        loss = losses.gbce(num_items, config.gbce_calibration, keep_seen)
     else:
-        loss = losses.full_cross_entropy
+        loss = losses.full_cross_entropy(keep_seen)
     if not (train.lengths >= 2).any():
         raise UserError(
             "no user has two events to train on after filtering and splitting. "
