@@ -46,8 +46,8 @@ BARS = {"half-life": 0.15, "conformity": 0.8, "facets": 0.2}
 ITEMS_PER_REQUEST = 20
 REQUESTS = 1500
 REQUESTS_PER_BLOCK = 250
-# The settings of the run that is trained when none is given.
-SETTINGS = {"data.data": "synthetic", "evaluation.baselines": ["none"]}
+# Of the run that is trained when none is given.
+SETTINGS = Path(__file__).with_name("recovery.yaml")
 
 
 class Pairs(NamedTuple):
@@ -73,7 +73,7 @@ def main(argv: Sequence[str]) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--run", type=Path, help="a finished run of python -m tfrec.train")
-    parser.add_argument("--config", type=Path, help="settings of the run that is trained")
+    parser.add_argument("--config", type=Path, default=SETTINGS, help="settings of the run")
     parser.add_argument("--data", default="synthetic", help="synthetic, or events.csv of a world")
     parser.add_argument("--quick", action="store_true", help="four epochs, 300 moments")
     parser.add_argument("--title", default="Recovery of the planted world")
@@ -95,7 +95,7 @@ def main(argv: Sequence[str]) -> int:
 def trained(flags: argparse.Namespace, folder: Path) -> Path:
     from tfrec.train import train
 
-    options = SETTINGS | {"data.data": flags.data}
+    options: dict[str, Any] = {"data.data": flags.data}
     if flags.quick:
         options |= {"training.epochs": 4}
     train(resolve(RunConfig, argparse.Namespace(**options), flags.config), folder / "run")
@@ -216,10 +216,9 @@ def measure(run: LedgerRun, pairs: Pairs) -> Found:
 
 
 def by_topic(model: Any, facets: Float64) -> Float64:
-    """Lines with those of one topic added: general facets, then topics."""
-    copies = getattr(model, "topic_copies", 1)
-    general = facets.shape[1] - copies * model.topics
-    shared = facets[:, general:].reshape(len(facets), copies, model.topics)
+    """Lines, with taste and pull of one topic added: general facets, then topics."""
+    general = facets.shape[1] - 2 * model.topics
+    shared = facets[:, general:].reshape(len(facets), 2, model.topics)
     return np.concatenate([facets[:, :general], shared.sum(axis=1)], axis=1)
 
 

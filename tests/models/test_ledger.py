@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tests.models.harness import LENGTH, NUM_ACTIONS, NUM_ITEMS, packed_batch, run_model_checks
 from tests.models.test_sasrec import dense, norm
 from tfrec.models.ledger import Ledger
+from tfrec.models.topic_weights import SPEED
 
 Array = NDArray[np.float64]
 
@@ -54,7 +55,7 @@ def test_ledger_with_its_residual_line_keeps_every_promise(tmp_path: Path) -> No
 
 
 def test_ledger_with_topics_keeps_every_promise(tmp_path: Path) -> None:
-    run_model_checks(small(facets=3, topics=2), tmp_path, READOUTS)
+    run_model_checks(small(facets=5, topics=2), tmp_path, READOUTS)
 
 
 def softplus(x: Array) -> Array:
@@ -138,36 +139,60 @@ def reference(model: Ledger, tokens: dict[str, Array]) -> Array:
     quality, crowd = array(model.quality), popularity.mean(0) - popularity.mean()
     quality = quality - quality.mean()
     scores = scores + quality - (quality @ crowd) / (crowd @ crowd) * crowd
+    general, topics = model.facets - 2 * model.topics, model.topics
+    members = np.ones((len(table), model.facets))
+    if topics:
+        shares = np.exp(table @ array(model.prototypes) / (0.1 * np.sqrt(model.dim)))
+        members[:, general:] = np.tile(shares / shares.sum(1, keepdims=True), 2)
+        gates[-topics:] = (2 * sigmoid(dense(h[-1], model.gate)))[-topics:]
     for f in range(model.facets):
-        part = slice(f * weigh.width, (f + 1) * weigh.width)
-        q = dense(query, weigh.query)[part]
-        k = (h @ array(weigh.key.kernel))[:, part]
-        logits = k @ q / np.sqrt(weigh.width)
-        scale = np.exp(array(weigh.log_scale)[f, 0, 0])
-        logits = logits - np.exp(array(weigh.log_decay)[f, 0, 0]) * np.log1p(age / scale)
-        logits = logits - np.exp(array(weigh.log_order)[f, 0, 0]) * np.log1p(apart)
-        logits = logits + array(weigh.by_action)[actions, f] + grades * array(weigh.by_strength)[f]
-        level = array(weigh.level)[f, 0, 0] if weigh.form != "softmax" else -np.inf
-        if weigh.form == "pointwise":
-            a = sigmoid(logits + level)
+        if f < general:
+            part = slice(f * weigh.width, (f + 1) * weigh.width)
+            q = dense(query, weigh.query)[part]
+            k = (h @ array(weigh.key.kernel))[:, part]
+            logits = k @ q / np.sqrt(weigh.width)
+            scale = np.exp(array(weigh.log_scale)[f, 0, 0])
+            logits = logits - np.exp(array(weigh.log_decay)[f, 0, 0]) * np.log1p(age / scale)
+            logits = logits - np.exp(array(weigh.log_order)[f, 0, 0]) * np.log1p(apart)
+            logits = logits + array(weigh.by_action)[actions, f]
+            logits = logits + grades * array(weigh.by_strength)[f]
+            level = array(weigh.level)[f, 0, 0] if weigh.form != "softmax" else -np.inf
+            if weigh.form == "pointwise":
+                a = sigmoid(logits + level)
+            else:
+                a = np.exp(logits) / (np.exp(logits).sum() + np.exp(level))
         else:
-            a = np.exp(logits) / (np.exp(logits).sum() + np.exp(level))
+            simple, f_topic = model.topic_weights, f - general
+            logits = array(simple.by_action)[actions, f_topic]
+            a = np.exp(logits + grades * array(simple.by_strength)[f_topic])
+            if f_topic < topics:
+                a = a / (a.sum() + np.exp(array(simple.level)[f_topic, 0, 0]))
+            else:
+                life = np.exp(SPEED * array(simple.log_half_life)[f_topic - topics])
+                a = a * 2 ** -(age / life)
         part = slice(f * model.facet_dim, (f + 1) * model.facet_dim)
-        centred = blocks[:, part] - blocks[:, part].mean(0)
+        own = blocks[:, part] * members[:, f, None]
+        centred = own - own.mean(0)
         values = psi[:, None] * (table[items] @ array(model.value.kernel))[:, part]
+        values = values * members[items, f, None]
         for s in range(len(items)):
             scores = scores + gates[f] * a[s] * (centred @ values[s])
     return scores
 
 
 @pytest.mark.parametrize(
-    ("encoder", "weights", "logarithmic"),
-    [("sasrec", "softmax", 1), ("hstu", "sink", 0), ("sasrec", "pointwise", 1)],
+    ("encoder", "weights", "logarithmic", "topics"),
+    [
+        ("sasrec", "softmax", 1, 0),
+        ("hstu", "sink", 0, 0),
+        ("sasrec", "pointwise", 1, 0),
+        ("sasrec", "sink", 1, 2),
+    ],
 )
 def test_scores_equal_a_plain_numpy_sum_of_lines(
-    encoder: str, weights: str, logarithmic: int
+    encoder: str, weights: str, logarithmic: int, topics: int
 ) -> None:
-    model = small(encoder=encoder, weights=weights)
+    model = small(encoder=encoder, weights=weights, facets=2 + 2 * topics, topics=topics)
     model.strength_scale.assign([logarithmic, 1.1, 0.4])
     batch = packed_batch()
     scores = np.asarray(model(batch)) @ np.asarray(model.item_matrix()).T

@@ -43,7 +43,7 @@ def config(**changes: float) -> LossConfig:
 
 
 def test_all_losses_together_reach_every_weight_and_compile() -> None:
-    model = small(facets=3, topics=2)
+    model = small(facets=5, topics=2)
     on = config(**dict.fromkeys(STRENGTHS, 1.0), deletion_rows=1.0, quality_decay=1.0)
     objective = LedgerObjective(full_cross_entropy(keep_seen=False), on)
     objective.start_epoch(9)
@@ -73,7 +73,7 @@ def test_all_losses_together_reach_every_weight_and_compile() -> None:
 def test_a_loss_is_there_only_when_it_is_switched_on(name: str) -> None:
     if name == "balance_loss":
         pytest.skip("its term is 0 while all facets are in use")
-    model, batch = small(facets=3, topics=2), training_batch()
+    model, batch = small(facets=5, topics=2), training_batch()
     objective = LedgerObjective(full_cross_entropy(keep_seen=False), config(**{name: 1.0}))
     objective.start_epoch(9)
     terms = objective(model, batch)

@@ -98,7 +98,7 @@ def lasting(half_life_days: Floats) -> Bool:
 
 def half_life_days(model: Ledger) -> Float64:
     """Half-life of each facet, days, [K]."""
-    return np.asarray(model.facet_weights.half_life_days(), np.float64)
+    return np.asarray(model.half_life_days(), np.float64)
 
 
 def facet_reports(

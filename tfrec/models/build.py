@@ -60,8 +60,8 @@ def build_model(config: ModelConfig, data: PreparedData, train: Sequences) -> Se
         raise UserError(f"--id-dropout {config.id_dropout} must be at least 0 and below 1")
     if config.model == "ledger" and config.facets > config.dim:
         raise UserError(f"--facets {config.facets} must not be more than --dim {config.dim}")
-    if not 0 <= config.topics <= config.facets:
-        raise UserError(f"--topics {config.topics} must be between 0 and --facets {config.facets}")
+    if config.topics < 0:
+        raise UserError(f"--topics {config.topics} must not be negative")
     if config.temperature <= 0:
         raise UserError(f"--temperature {config.temperature} must be above 0")
     if config.model != "two-tower" and config.dim % config.heads:
@@ -111,7 +111,7 @@ def _build_ledger(config: ModelConfig, data: PreparedData, train: Sequences) -> 
         config.heads,
         config.max_length,
         config.dropout,
-        config.facets,
+        config.facets + 2 * config.topics,
         config.facet_dim,
         config.topics,
         config.encoder,

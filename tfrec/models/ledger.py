@@ -15,6 +15,7 @@ from tfrec.models.item_tower import ItemTower
 from tfrec.models.ledger_parts import ItemSide, Reading, gaps, log_seconds, shrunken_mean
 from tfrec.models.relative_bias import RelativeBias, time_buckets
 from tfrec.models.strength_readout import StrengthReadout
+from tfrec.models.topic_weights import TopicWeights
 from tfrec.models.transformer import TransformerBlock
 
 TOPIC_TEMPERATURE = 0.1
@@ -48,10 +49,11 @@ class Ledger(keras.Model):
         dropout: rate in the encoder.
         facets: K.
         facet_dim: width of a facet's block, d.
-        topics: how many of the facets, the last ones, are topics: an item belongs to topic f by the
-            share π_if = softmax_f(<e_i, m_f> / 0.1), which multiplies its values and its block
-            (Ma et al., NeurIPS 2019, MacridVAE, arXiv 1910.14238, eq. 5), so that such a facet
-            carries taste only from items of a topic to items of that topic.
+        topics: N. The last 2N of the facets are N topics, first as taste that lasts, then as pull
+            that fades, see `TopicWeights`. An item belongs to topic f by the share
+            π_if = softmax_f(<e_i, m_f> / 0.1), which multiplies its values and its block (Ma et
+            al., NeurIPS 2019, MacridVAE, arXiv 1910.14238, eq. 5), so that such a facet carries
+            interest only from items of a topic to items of that topic.
         encoder: "sasrec" (softmax attention blocks) or "hstu"; both read how many events and how
             much time lie between two events.
         weights: "softmax", "sink" or "pointwise", see `FacetWeights`.
@@ -121,7 +123,12 @@ class Ledger(keras.Model):
         ]
         self.norm = keras.layers.LayerNormalization(epsilon=1e-6)
         self.request_features = keras.layers.Dense(dim, use_bias=False, name="request_features")
-        self.facet_weights = FacetWeights(facets, dim // facets, num_actions, weights)
+        general = facets - 2 * topics
+        if general < 1:
+            raise ValueError(f"{topics} topics take {2 * topics} facets and leave none of {facets}")
+        # As wide as with four facets at least: topics need no match.
+        self.facet_weights = FacetWeights(general, dim // max(general, 4), num_actions, weights)
+        self.topic_weights = TopicWeights(topics, num_actions) if topics else None
         self.value = keras.layers.Dense(width, use_bias=False, name="value")
         self.gate = keras.layers.Dense(facets, name="gate", kernel_initializer="zeros")
         # softplus(0.54) = 1: the fresh model ranks by popularity.
@@ -178,14 +185,15 @@ class Ledger(keras.Model):
         if self.residual:
             self.context.build(states)
             self.context_block.build((None, self.dim))
-        if self.topics:
+        if self.topic_weights is not None:
+            self.topic_weights.build()
             self.prototypes = exact(
                 shape=(self.dim, self.topics), initializer="glorot_uniform", name="prototypes"
             )
             if self.tower.num_categories:
                 self.category_given_topic = exact(
                     shape=(self.topics, self.tower.num_categories),
-                    initializer="glorot_uniform",
+                    initializer=_one_category_each,
                     name="category_given_topic",
                 )
         self.quality = exact(shape=(self.num_items,), initializer="zeros", name="quality")
@@ -251,6 +259,14 @@ class Ledger(keras.Model):
             strengths,
             ops.logical_and(mask, real[:, None, :]),
         )
+        if self.topic_weights is not None:
+            topics = self.topic_weights(
+                ops.cast(ages, "float32") / DAY,
+                actions,
+                strengths,
+                ops.logical_and(mask, real[:, None, :]),
+            )
+            weights = ops.concatenate([weights, topics], axis=1)
         sign = ops.take(self.sign, actions) + strengths * ops.take(self.sign_slope, actions)
         values = self.value(self.dropout(embedded, training=training))
         values = values * ops.cast(sign, dtype)[..., None]
@@ -262,11 +278,17 @@ class Ledger(keras.Model):
         rated = ops.logical_and(real, ops.logical_not(ops.isnan(batch["strengths"])))
         grades = self.strength.grades(items, strengths, rated)
         known = ops.logical_and(mask, rated[:, None, :])
+        gates = self.gate(queries)
+        if self.topics:
+            # Time since the newest event is for the half-lives to tell.
+            gates = ops.concatenate(
+                [gates[..., : -self.topics], self.gate(states)[..., -self.topics :]], axis=-1
+            )
         return Reading(
             embeddings=table,
             weights=weights,
             values=values,
-            gates=2.0 * ops.sigmoid(self.gate(queries)),
+            gates=2.0 * ops.sigmoid(gates),
             conformity=crowd,
             period=self.period_of(batch["request_times"]),
             context=self.context(queries) if self.residual else None,
@@ -306,12 +328,19 @@ class Ledger(keras.Model):
 
     def membership(self, embeddings: Any) -> Any:
         """How much each item belongs to each facet, [I, K]: π for topics, 1 for the others."""
-        general = ops.ones((self.num_items, self.facets - self.topics), embeddings.dtype)
+        general = ops.ones((self.num_items, self.facets - 2 * self.topics), embeddings.dtype)
         if not self.topics:
             return general
         likeness = ops.matmul(embeddings, ops.cast(self.prototypes, embeddings.dtype))
         shares = ops.softmax(likeness / (TOPIC_TEMPERATURE * self.dim**0.5), axis=-1)
-        return ops.concatenate([general, shares], axis=-1)
+        return ops.concatenate([general, shares, shares], axis=-1)
+
+    def half_life_days(self) -> Any:
+        """Age at which an event's weight has halved, all else equal, days, [K]."""
+        lives = self.facet_weights.half_life_days()
+        if self.topic_weights is None:
+            return lives
+        return ops.concatenate([lives, self.topic_weights.half_life_days()])
 
     def item_matrix(self) -> Any:
         """The catalogue as vectors to score against, [I, state_dim]."""
@@ -371,3 +400,9 @@ class Ledger(keras.Model):
             "num_periods": self.num_periods,
             "name": self.name,
         }
+
+
+def _one_category_each(shape: Any, dtype: Any = None) -> Any:
+    """Category c begins with topic c modulo N, so that no two topics start as the same one."""
+    topic, category = np.indices(shape)
+    return ops.cast(5.0 * (category % shape[0] == topic), dtype)

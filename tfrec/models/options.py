@@ -22,7 +22,9 @@ class ModelConfig:
     temperature: float = option(0.05, "divides the cosine of the two towers (two-tower)")
     facets: int = option(4, "named parts of the interest, each with weights of its own (ledger)")
     facet_dim: int = option(16, "width of one facet's vectors (ledger)", metavar="D")
-    topics: int = option(0, "how many of the facets are topics, fed by categories (ledger)")
+    topics: int = option(
+        0, "add two facets for each of so many topics: lasting taste and fading pull (ledger)"
+    )
     encoder: Literal["sasrec", "hstu"] = option("sasrec", "what reads the history (ledger)")
     weights: Literal["softmax", "sink", "pointwise"] = option(
         "sink", "how past events share a facet (ledger)"

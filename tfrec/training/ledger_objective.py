@@ -208,7 +208,7 @@ def pointwise(model: Ledger, parts: _Parts, batch: dict[str, Any]) -> Any:
 
 def long_short(model: Ledger, reading: Reading, parts: _Parts, batch: dict[str, Any]) -> Any:
     """The lasting facet resembles the whole history, the momentary one its last events."""
-    order = ops.argsort(model.facet_weights.half_life_days())
+    order = ops.argsort(model.half_life_days())
     items = batch["items"]
     same = ops.equal(batch["segments"][:, :, None], batch["segments"][:, None, :])
     place = ops.arange(items.shape[1])
