@@ -115,6 +115,18 @@ def test_names(effect, expected) -> None:
     assert facet_names(LIVES, made(effect), list("ABCD")) == expected
 
 
+def test_the_pull_of_a_topic_is_called_as_its_taste() -> None:
+    lives = np.array([0.1, 1e4, 1e4, 3.0, 2.0])
+    effects = [[0.0, 0, 0], [0, 9, 0], [9, 0, 0], [0, 0, 9], [0, 0, 9]]
+    assert facet_names(lives, made(effects), ["A", "B", "C"], topics=2) == [
+        "momentary",
+        "B",
+        "A",
+        "B, passing",
+        "A, passing",
+    ]
+
+
 def test_names_without_categories() -> None:
     assert facet_names(LIVES) == ["lasting", "facet 2", "momentary"]
     assert facet_names(np.array([3.0])) == ["facet 1"]

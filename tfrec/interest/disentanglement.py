@@ -127,7 +127,7 @@ def facet_reports(
     separated = None
     if item_categories is not None and len(categories):
         separated = separation(item_values(reader.model), blocks, item_categories)
-    names = facet_names(lives, separated, categories)
+    names = facet_names(lives, separated, categories, reader.model.topics)
     lengths = np.linalg.norm(blocks, axis=-1)  # [I, K]
     long = lasting(lives)
     reports = []
@@ -144,8 +144,10 @@ def facet_reports(
 
 def item_values(model: Ledger) -> Float32:
     """V_f e_j of every item, what an ordinary event with it puts into each facet, [I, K, d]."""
-    values = np.asarray(model.value(model.tower()), np.float32)
-    return values.reshape(model.num_items, model.facets, model.facet_dim)
+    table = model.tower()
+    values = np.asarray(model.value(table), np.float32)
+    values = values.reshape(model.num_items, model.facets, model.facet_dim)
+    return values * np.asarray(model.membership(table), np.float32)[..., None]
 
 
 def disentangle(readings: Readings, found: Distribution, half_lives: Floats) -> Disentangled:

@@ -98,6 +98,7 @@ def facet_names(
     half_life_days: Floats,
     separated: Separation | None = None,
     categories: Sequence[str] = (),
+    topics: int = 0,
 ) -> list[str]:
     """A name for every facet, no two alike.
 
@@ -108,6 +109,9 @@ def facet_names(
     "momentary" for the shortest, otherwise "facet n" with n counted from 1. Without categories
     no facet is named after items: those that a facet says most about need have nothing in common.
 
+    The last facets may be topics, see `Ledger`: the pull of a topic is called as its taste is, and
+    "passing".
+
     A name says what the facet tells apart best, for or against. It does not say that all its lines
     are about that, nor that a user in whom the facet is loud likes it.
 
@@ -115,11 +119,17 @@ def facet_names(
         half_life_days: [K].
         separated: of K facets and C categories; None without categories.
         categories: C names.
+        topics: N; the last 2N facets are N tastes and N pulls.
 
     Example:
         >>> facet_names(np.array([60.0, 2.0, 0.1]))
         ['lasting', 'facet 2', 'momentary']
     """
+    if topics:
+        if separated is not None:
+            separated = Separation(separated.effect[:-topics], separated.margin)
+        names = facet_names(np.asarray(half_life_days)[:-topics], separated, categories)
+        return names + [f"{name}, passing" for name in names[-topics:]]
     names = _by_half_life(np.asarray(half_life_days))
     if separated is not None and len(categories):
         if separated.effect.shape != (len(names), len(categories)):
