@@ -79,7 +79,9 @@ class ItemTower(keras.layers.Layer):
             return self.norm(total)
         if training and self.id_dropout:
             drawn = keras.random.uniform((self.num_items, 1), seed=self.seeds)
-            total = total * ops.cast(drawn >= self.id_dropout, total.dtype)
+            unknown = ops.all(ops.equal(side, 0.0), axis=-1, keepdims=True)
+            kept = ops.logical_or(drawn >= self.id_dropout, unknown)
+            total = total * ops.cast(kept, total.dtype)
         return self.norm(total + side)
 
     def side(self) -> Any:

@@ -1,0 +1,76 @@
+"""The item tower against plain NumPy, and whose id may be dropped."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.models.test_sasrec import norm
+from tfrec.models.item_tower import ItemTower
+
+ITEMS, DIM, CATEGORIES, TEXT = 400, 8, 3, 5
+
+
+def tower(num_categories: int, text_dim: int, id_dropout: float = 0.5) -> ItemTower:
+    keras.utils.set_random_seed(0)
+    made = ItemTower(ITEMS, DIM, num_categories, text_dim, id_dropout)
+    made.build()
+    random = np.random.default_rng(0)
+    for weight in made.trainable_variables:
+        weight.assign(random.normal(size=weight.shape))
+    if num_categories:
+        shares = random.dirichlet(np.ones(num_categories), ITEMS)
+        shares[::10] = 0  # items of no category
+        made.categories.assign(shares)
+    if text_dim:
+        texts = random.normal(size=(ITEMS, text_dim))
+        texts[::20] = 0  # items without a text
+        made.texts.assign(texts)
+    return made
+
+
+def side(made: ItemTower) -> NDArray[np.float64]:
+    total = np.zeros((ITEMS, DIM))
+    if made.num_categories:
+        total += np.asarray(made.categories, float) @ np.asarray(made.category_embedding, float)
+    if made.text_dim:
+        total += np.asarray(made.texts, float) @ np.asarray(made.text_projection, float)
+    return total
+
+
+@pytest.mark.parametrize(("categories", "text"), [(0, 0), (CATEGORIES, 0), (0, TEXT), (3, 5)])
+def test_a_vector_is_the_normalised_sum_of_what_is_known(categories: int, text: int) -> None:
+    made = tower(categories, text)
+    expected = norm(np.asarray(made.ids, float) + side(made), made.norm)
+    np.testing.assert_allclose(np.asarray(made()), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_training_drops_ids_of_about_the_share_of_items_anew_each_time() -> None:
+    made = tower(CATEGORIES, TEXT, id_dropout=0.3)
+    whole = np.asarray(made())
+    without = norm(side(made), made.norm)
+    drops = []
+    for _ in range(2):
+        found = np.asarray(made(training=True))
+        kept = np.isclose(found, whole, atol=1e-3).all(axis=1)
+        dropped = np.isclose(found, without, atol=1e-3).all(axis=1)
+        assert (kept | dropped).all()
+        known = side(made).any(axis=1)
+        assert 0.2 < dropped[known].mean() < 0.4
+        drops.append(dropped)
+    assert (drops[0] != drops[1]).any()
+
+
+def test_an_item_of_which_nothing_else_is_known_keeps_its_id() -> None:
+    made = tower(CATEGORIES, TEXT, id_dropout=0.9)
+    unknown = ~side(made).any(axis=1)
+    assert unknown.any()
+    found, whole = np.asarray(made(training=True)), np.asarray(made())
+    np.testing.assert_allclose(found[unknown], whole[unknown], rtol=1e-4, atol=1e-4)
+
+
+def test_without_side_information_training_drops_nothing() -> None:
+    made = tower(0, 0, id_dropout=0.9)
+    np.testing.assert_array_equal(np.asarray(made(training=True)), np.asarray(made()))
