@@ -74,9 +74,16 @@ class Ledger(keras.Model):
         states [B, L, K·d + W + 1 (+ d)].
 
     Example:
-        >>> from tests.models.harness import packed_batch  # doctest: +SKIP
-        >>> model = Ledger(num_items=23, dim=8)            # doctest: +SKIP
-        >>> model(packed_batch()).shape                    # doctest: +SKIP
+        One user with two events, asked about a day after each.
+
+        >>> day = 86_400_000
+        >>> batch = {"items": [[3, 7]], "segments": [[1, 1]], "positions": [[1, 0]],
+        ...          "times": [[0, 2 * day]], "request_times": [[day, 3 * day]],
+        ...          "actions": [[0, 0]], "strengths": [[4.0, float("nan")]]}
+        >>> batch = {name: np.asarray(values) for name, values in batch.items()}
+        >>> model = Ledger(num_items=23, dim=8, facets=4, facet_dim=2)
+        >>> model(batch).shape
+        TensorShape([1, 2, 10])
     """
 
     def __init__(
@@ -354,6 +361,7 @@ class Ledger(keras.Model):
 
     def standardised(self, strengths: Any) -> Any:
         """z, see `tfrec.data.strengths.StrengthScale`; 0 where an event has no strength."""
+        strengths = ops.cast(strengths, "float32")
         missing = ops.isnan(strengths)
         known = ops.where(missing, 0.0, strengths)
         logarithmic, mean, deviation = ops.unstack(ops.convert_to_tensor(self.strength_scale))
