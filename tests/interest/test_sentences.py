@@ -142,18 +142,18 @@ def test_a_whole_explanation():
     assert texts(ledger) == [
         "Because you bought “Star Atlas” 3 days ago (31 % of the match, facet Space).",
         "Because you rated “Emma” 5, 2 hours ago (24 % of the match, mostly facet Love).",
-        "You hid “Old Junk” 2 weeks ago, which speaks against “Wanted” "
-        "(10 % of the match, facet Space).",
+        "The quality of “Wanted” speaks for it (20 % of the match).",
         "“Wanted” is less popular than a typical item at the moment, which speaks against it "
         "(15 % of the match).",
-        "The quality of “Wanted” speaks for it (20 % of the match).",
+        "You hid “Old Junk” 2 weeks ago, which speaks against “Wanted” "
+        "(10 % of the match, facet Space).",
     ]
     assert texts(ledger, "zh") == [
         "因为您3天前购买了“Star Atlas”（占匹配度的31%，兴趣：Space）。",
         "因为您2小时前给“Emma”打了5分（占匹配度的24%，主要兴趣：Love）。",
-        "您2周前隐藏了“Old Junk”，这对“Wanted”不利（占匹配度的10%，兴趣：Space）。",
-        "“Wanted”目前的热度低于一般水平，这对它不利（占匹配度的15%）。",
         "“Wanted”自身的质量对它有利（占匹配度的20%）。",
+        "“Wanted”目前的热度低于一般水平，这对它不利（占匹配度的15%）。",
+        "您2周前隐藏了“Old Junk”，这对“Wanted”不利（占匹配度的10%，兴趣：Space）。",
     ]
 
 
@@ -178,7 +178,7 @@ def test_events_with_one_item_are_one_reason():
 @languages
 def test_a_user_without_history_is_told_so(language):
     first, crowd, quality = explain_in_words(
-        make_ledger([], [], quality=1.0, conformity=0.5), language
+        make_ledger([], [], quality=0.5, conformity=1.0), language
     )
     assert ("no past events" if language == "en" else "没有历史记录") in first.text
     assert {line.kind for line in first.lines} == {"quality", "conformity"}
@@ -189,7 +189,7 @@ def test_a_user_without_history_is_told_so(language):
 def test_a_history_without_supporting_events_is_told_so():
     found = texts(make_ledger([bought("x", "X")], [[-1.0, 0.0]], quality=4.0))
     assert found[0] == "Nothing in your history clearly speaks for “Wanted”."
-    assert "You bought “X” 3 days ago, which speaks against “Wanted”" in found[1]
+    assert "You bought “X” 3 days ago, which speaks against “Wanted”" in found[2]
 
 
 def test_a_ledger_of_zeros_is_told_so():

@@ -69,8 +69,8 @@ def explain_in_words(ledger: LedgerLines, language: str, reasons: int = 3) -> li
     """The ledger in sentences, the most important first.
 
     Events with one item make one reason. Told are the strongest reasons for, the strongest
-    reason against when it holds `COUNTER_SHARE` of Σ|line|, then crowd, quality and context.
-    What would round to 0 % is left out.
+    reason against when it holds `COUNTER_SHARE` of Σ|line|, and crowd, quality and context; first
+    of all that the history says nothing, where it does not. What would round to 0 % is left out.
 
     Arguments:
         language: "en" or "zh".
@@ -113,31 +113,39 @@ class _Writer:
         }
 
     def sentences(self, reasons: int) -> Iterator[Sentence]:
-        if self.ledger.events:
-            yield from self._of_history(reasons)
-        else:
+        if not self.ledger.events:
             told = [line for line in self.scalars.values() if line.kind != "context"]
             yield Sentence(self.template["no history"].format(title=self.title), told)
         if self.whole == 0:
             yield Sentence(self.template["all zero"].format(title=self.title), self.ledger.lines())
-        yield from self._of_scalar("conformity")
-        yield from self._of_scalar("quality")
-        yield from self._of_scalar("context")
-
-    def _of_history(self, reasons: int) -> Iterator[Sentence]:
         groups = self._by_item()
         values = self.ledger.per_event()
         net = {item: float(values[events].sum()) for item, events in groups.items()}
-        ordered = sorted(net, key=lambda item: net[item])
-        supporting = [x for x in reversed(ordered) if net[x] > 0 and self._percent(net[x]) > 0]
-        for item in supporting[:reasons]:
-            yield self._of_events("for", groups[item], net[item])
-        if not supporting and self.whole > 0:
+        if groups and self.whole and not any(self._speaks_for(x) for x in net.values()):
             lines = [line for line in self.ledger.lines() if line.kind == "event"]
             yield Sentence(self.template["nothing for"].format(title=self.title), lines)
-        against = ordered[0]
-        if net[against] < 0 and -net[against] >= COUNTER_SHARE * self.whole:
-            yield self._of_events("against", groups[against], net[against])
+        parts = [
+            *self._of_history(groups, net, reasons),
+            *self._of_scalar("conformity"),
+            *self._of_scalar("quality"),
+            *self._of_scalar("context"),
+        ]
+        # Sorting keeps the order of equals.
+        yield from sorted(parts, key=lambda part: -abs(part.value))
+
+    def _of_history(
+        self, groups: dict[str, list[int]], net: dict[str, float], reasons: int
+    ) -> Iterator[Sentence]:
+        ordered = sorted(net, key=lambda item: net[item])
+        supporting = [x for x in reversed(ordered) if self._speaks_for(net[x])]
+        for item in supporting[:reasons]:
+            yield self._of_events("for", groups[item], net[item])
+        for item in ordered[:1]:
+            if net[item] < 0 and -net[item] >= COUNTER_SHARE * self.whole:
+                yield self._of_events("against", groups[item], net[item])
+
+    def _speaks_for(self, value: float) -> bool:
+        return value > 0 and self._percent(value) > 0
 
     def _by_item(self) -> dict[str, list[int]]:
         groups: dict[str, list[int]] = {}
