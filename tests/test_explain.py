@@ -249,6 +249,21 @@ def test_a_blocked_category_does_not_come(run: LedgerRun) -> None:
     assert all(moved["promised"] == 0 for moved in after)
 
 
+def test_the_history_comes_again_only_where_rankings_keep_it(run: LedgerRun) -> None:
+    evaluation = replace(run.config.evaluation, keep_seen=True)
+    keeping = replace(run, config=replace(run.config, evaluation=evaluation))
+    seen = {event["item"] for event in numbers(run, user="u3")["explanation"][0]["events"]}
+    listed = {
+        keep: {one["item"] for one in numbers(given, user="u3", top=ITEMS)["explanation"]}
+        for keep, given in ((False, run), (True, keeping))
+    }
+    assert seen
+    assert not seen & listed[False]
+    assert listed[True] == listed[False] | seen
+    short = numbers(run, user="u3")["distribution"]["entropy"]
+    assert short != numbers(keeping, user="u3")["distribution"]["entropy"]
+
+
 def test_only_what_happened_before_the_request_is_known(run: LedgerRun) -> None:
     full = numbers(run, user="u5", items=["i4"])
     times = [event["time"] for event in full["explanation"][0]["events"]]

@@ -70,6 +70,22 @@ def test_after_the_last_event_is_the_plain_reading(reader) -> None:
     np.testing.assert_allclose(found.entropy[:, 0], expected.entropy, atol=1e-5)
 
 
+def test_what_a_user_had_by_then_can_be_left_out(reader) -> None:
+    one = HISTORIES.take(slice(1, 2))
+    start = int(one.starts[0])
+    moments = one.columns.timestamp[[start + 2, start + 4]].astype(np.int64)
+    found = evolve(reader, one, T, moments, SHARES, seen=True)
+    for place, events in enumerate((2, 4)):
+        assert found.events[0, place] == events
+        known = Sequences(one.users, one.starts, one.starts + events, one.columns)
+        readings = reader.read_at(known, moments[place : place + 1])
+        expected = distribution(readings, reader.catalogue, T, 1, SHARES, removed=known)
+        np.testing.assert_allclose(found.entropy[0, place], expected.entropy[0], atol=1e-5)
+        np.testing.assert_allclose(
+            found.category_probabilities[0, place], expected.category_mass[0], atol=1e-6
+        )
+
+
 def test_in_between_is_a_log_that_ends_there(reader) -> None:
     """The events of later days are not in the log at all, and the answer is the same."""
     start, stop = int(HISTORIES.starts[1]), int(HISTORIES.stops[1])

@@ -61,6 +61,7 @@ def evolve(
     temperature: Temperature,
     times: Int64 | None = None,
     item_categories: Floats | None = None,
+    seen: bool = False,
 ) -> Evolution:
     """Asks about users at several times, each time with the events strictly before it.
 
@@ -73,6 +74,7 @@ def evolve(
         temperature: T of the distribution.
         times: unix milliseconds, int64 [T] for all users or [N, T]; None for `default_times`.
         item_categories: [I, C] shares, or None for C = 0.
+        seen: removes the items that the user had by then, at each time.
 
     Raises:
         ValueError: shapes do not fit.
@@ -96,7 +98,7 @@ def evolve(
     rows = histories.take(each)
     cut = Sequences(rows.users, rows.starts, rows.starts + known.ravel(), rows.columns)
     parts = [
-        _read(reader, cut.take(block), asked.ravel()[block], temperature, item_categories)
+        _read(reader, cut.take(block), asked.ravel()[block], temperature, item_categories, seen)
         for block in _blocks(len(cut))
     ]
 
@@ -207,9 +209,13 @@ def _read(
     times: Int64,
     temperature: Temperature,
     item_categories: Floats | None,
+    seen: bool,
 ) -> Distribution:
     readings = reader.read_at(histories, times)
-    return distribution(readings, reader.catalogue, temperature, 1, item_categories)
+    removed = histories if seen else None
+    return distribution(
+        readings, reader.catalogue, temperature, 1, item_categories, removed=removed
+    )
 
 
 def _blocks(rows: int) -> list[slice]:

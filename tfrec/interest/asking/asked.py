@@ -42,6 +42,7 @@ class Asked:
         reports: what each of the K facets is about.
         place: of each item among items of equal score, the smaller the better, [I].
         readouts: what scores are calibrated to; None if the run has none.
+        keep_seen: whether items of the history may be recommended again, as in the run's rankings.
     """
 
     reader: LedgerReader
@@ -53,6 +54,7 @@ class Asked:
     reports: Sequence[FacetReport]
     place: Int32
     readouts: Readouts | None
+    keep_seen: bool
 
     @property
     def facets(self) -> list[str]:
@@ -76,9 +78,10 @@ class Asked:
 
     @property
     def seen(self) -> Bool:
-        """True for items of the history, [I]."""
+        """True for items that may not come again because the history holds them, [I]."""
         seen = np.zeros(self.data.num_items, bool)
-        seen[self.history.items()] = True
+        if not self.keep_seen:
+            seen[self.history.items()] = True
         return seen
 
     def ledgers(self, items: Int32, readings: Readings | None = None) -> list[LedgerLines]:
@@ -125,7 +128,10 @@ def ask(run: LedgerRun, user: str, at: str | None) -> Asked:
     readings = reader.read_at(history, np.array([time], np.int64))
     reports = facet_reports(reader, category_matrix(data), category_names(data))
     place = tie_order(data.num_items, run.config.training.seed)
-    return Asked(reader, data, user, history, time, readings, reports, place, run.readouts)
+    keep_seen = run.config.evaluation.keep_seen
+    return Asked(
+        reader, data, user, history, time, readings, reports, place, run.readouts, keep_seen
+    )
 
 
 def place_of(what: str, name: str, column: pyarrow.ChunkedArray) -> int:

@@ -20,7 +20,7 @@ class Overview:
 
     Attributes:
         asked: the user.
-        found: softmax over the items that the history does not hold, of this one user.
+        found: softmax over the items that may be recommended, of this one user.
         categories: C names.
         parts: shares of the facets, of quality and of the crowd.
         evolution: the same asked at times from the first event on; None without a history or
@@ -107,12 +107,19 @@ def overview(asked: Asked) -> Overview:
         asked.temperature,
         top_k=1,
         item_categories=shares,
-        removed=asked.history,
+        removed=None if asked.keep_seen else asked.history,
     )
     parts = disentangle(asked.readings, found, half_life_days(asked.reader.model))
     evolution = None
     if asked.timed and asked.history.num_events:
         # Where something happened, and then the moment of the request.
         times = np.unique(np.append(default_times(asked.history)[0], asked.time))
-        evolution = evolve(asked.reader, asked.history, asked.temperature, times, shares)
+        evolution = evolve(
+            asked.reader,
+            asked.history,
+            asked.temperature,
+            times,
+            shares,
+            seen=not asked.keep_seen,
+        )
     return Overview(asked, found, category_names(asked.data), parts, evolution)
