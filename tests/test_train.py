@@ -104,7 +104,7 @@ def test_two_tower_trains_on_a_log_with_texts(log: Path) -> None:
         ({"epochs": "0"}, "--epochs must be at least 1"),
         ({"model": "ledger", "facets": "9"}, "--facets 9 must not be more than --dim 8"),
         ({"topics": "-1"}, "--topics -1 must not be negative"),
-        ({"deletion-rows": "0"}, "--deletion-rows 0.0 must be above 0"),
+        ({"deletion-rows": "0"}, "--deletion-rows 0 must be at least 1"),
         ({"deletion-loss": "-1"}, "--deletion-loss -1.0 must not be negative"),
         ({"exposure-loss": "1", "exposure-mix": "a=1"}, "need the ledger, not sasrec"),
         ({"k-core": "1000"}, "1000-core"),

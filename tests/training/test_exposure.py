@@ -50,7 +50,7 @@ def test_exposure_moves_to_the_wanted_mix() -> None:
         return float(tf.reduce_mean(groups, axis=0)[0])
 
     before = shown()
-    for _ in range(30):
+    for _ in range(60):
         with tf.GradientTape() as tape:
             terms = objective(model, batch)
             loss = terms["exposure"]

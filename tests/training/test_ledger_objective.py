@@ -44,7 +44,7 @@ def config(**changes: float) -> LossConfig:
 
 def test_all_losses_together_reach_every_weight_and_compile() -> None:
     model = small(facets=5, topics=2)
-    on = config(**dict.fromkeys(STRENGTHS, 1.0), deletion_rows=1.0, quality_decay=1.0)
+    on = config(**dict.fromkeys(STRENGTHS, 1.0), deletion_rows=3, quality_decay=1.0)
     objective = LedgerObjective(full_cross_entropy(keep_seen=False), on)
     objective.start_epoch(9)
     batch = training_batch()
@@ -103,7 +103,7 @@ def test_deletion_consistency_is_the_gap_between_line_and_real_deletion() -> Non
     model = small(weights="sink")
     batch = training_batch()
     matrix = tf.constant(np.asarray(model.item_matrix()))
-    got = float(deletion_consistency(model, batch, matrix, share_of_rows=1.0)[0])
+    got = float(deletion_consistency(model, batch, matrix, rows=99)[0])
 
     tokens = {name: batch[name].numpy() for name in packed_batch()}
     uniforms, targets = batch["uniforms"].numpy(), batch["targets"].numpy()

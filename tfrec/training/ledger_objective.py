@@ -78,9 +78,8 @@ class LedgerObjective:
         quality = ops.convert_to_tensor(model.quality)
         terms["quality"] = share * config.quality_decay * ops.mean(ops.square(quality))
         if config.deletion_loss:
-            gap, clean, part = deletion_consistency(
-                model, batch, ops.cast(matrix, "float32"), config.deletion_rows
-            )
+            rows = max(1, round(config.deletion_rows * share))
+            gap, clean, part = deletion_consistency(model, batch, ops.cast(matrix, "float32"), rows)
             terms["deletion"] = share * self.deletion_strength * gap
             # That pass knows no dropout. Were it not to rank as well, the model would learn to be
             # consistent there, where validation and serving are, and to rank in the other mode.
@@ -245,13 +244,13 @@ def conformity(parts: _Parts, batch: dict[str, Any]) -> Any:
 
 
 def deletion_consistency(
-    model: Ledger, batch: dict[str, Any], matrix: Any, share_of_rows: float
+    model: Ledger, batch: dict[str, Any], matrix: Any, rows: int
 ) -> tuple[Any, Any, dict[str, Any]]:
     """How far an event's line is from what deleting the event does, relative to the size of both.
 
         (Δ − c_e)² / (Δ² + c_e² + floor),   Δ = s(H) − s(H without e)
 
-    for one deleted event e of every history of some rows, at every later request of the history:
+    for one deleted event e of every history of so many rows, drawn at random, at every later request of the history:
     for the item that came next, and as a mean square over the catalogue. H without e is encoded
     again. Being relative, it cannot be lowered by making all lines small, which a plain square
     rewards; the floor, a share of the mean size in the step, keeps lines near 0 from mattering.
@@ -259,7 +258,7 @@ def deletion_consistency(
     Returns:
         The loss, the states [R, L, S] of the chosen rows without dropout, and these rows' batch.
     """
-    rows = max(1, round(share_of_rows * batch["items"].shape[0]))
+    rows = min(rows, batch["items"].shape[0])
     chosen = ops.argsort(batch["uniforms"][:, 0])[:rows]
     part = {name: ops.take(array, chosen, axis=0) for name, array in batch.items()}
     deleted = draw_deletions(part["segments"], part["uniforms"], newest=True)

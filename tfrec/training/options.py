@@ -51,7 +51,7 @@ class LossConfig:
     deletion_warmup: int = option(
         4, "epochs over which --deletion-loss rises from 0: first the ranking, then its reasons"
     )
-    deletion_rows: float = option(0.125, "share of a batch's rows on which that is checked")
+    deletion_rows: int = option(4, "rows of a batch on which that is checked, or all if fewer")
     strength_loss: float = option(0.2, "predict the strength (rating, dwell) of the next event")
     pointwise_loss: float = option(0.1, "the score also fits a probability of engagement")
     long_short_loss: float = option(0.1, "lasting facets follow the history, momentary its end")

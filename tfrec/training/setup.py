@@ -162,8 +162,8 @@ def _check_losses(config: LossConfig, model: ModelConfig) -> None:
     for name, value in dataclasses.asdict(config).items():
         if name != "exposure_mix" and value < 0:
             raise UserError(f"--{name.replace('_', '-')} {value} must not be negative")
-    if not 0 < config.deletion_rows <= 1:
-        raise UserError(f"--deletion-rows {config.deletion_rows} must be above 0 and at most 1")
+    if config.deletion_rows < 1:
+        raise UserError(f"--deletion-rows {config.deletion_rows} must be at least 1")
     if model.model != "ledger" and (config.exposure_loss or config.exposure_mix):
         raise UserError(f"--exposure-loss and --exposure-mix need the ledger, not {model.model}")
 
