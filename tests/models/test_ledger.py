@@ -160,7 +160,8 @@ def reference(model: Ledger, tokens: dict[str, Array]) -> Array:
             if weigh.form == "pointwise":
                 a = sigmoid(logits + level)
             else:
-                a = np.exp(logits) / (np.exp(logits).sum() + np.exp(level))
+                total = np.exp(logits).sum() + np.exp(level)
+                a = np.exp(logits) / (np.sqrt(total) if weigh.form == "root" else total)
         else:
             simple, f_topic = model.topic_weights, f - general
             logits = array(simple.by_action)[actions, f_topic]
@@ -185,6 +186,7 @@ def reference(model: Ledger, tokens: dict[str, Array]) -> Array:
     [
         ("sasrec", "softmax", 1, 0),
         ("hstu", "sink", 0, 0),
+        ("sasrec", "root", 0, 0),
         ("sasrec", "pointwise", 1, 0),
         ("sasrec", "sink", 1, 2),
     ],

@@ -14,7 +14,7 @@ DAY = 86_400_000.0  # milliseconds
 # Half of an event's weight is gone after so many days, at the start of training: from momentary
 # to lasting.
 FIRST_HALF_LIVES = (0.05, 60.0)
-FORMS = ("softmax", "sink", "pointwise")
+FORMS = ("softmax", "sink", "root", "pointwise")
 
 
 class LogitTerms(NamedTuple):
@@ -47,7 +47,10 @@ class FacetWeights(keras.layers.Layer):
         form: how a logit becomes a weight. "softmax" shares 1 among the events; "sink" adds a
             learned event of value zero to the softmax, so that weights need not sum to 1 and
             deleting one event moves the others less (Xiao et al., ICLR 2024, arXiv 2309.17453,
-            §3.3, there a learnable sink token); "pointwise" is σ(ℓ + b_f), each event by itself.
+            §3.3, there a learnable sink token); "root" divides exp(ℓ) by the square root of that sum
+            (the exponential of that event included) instead of by the sum: weights grow with the
+            history as its root, and deleting an event moves the others half as much, less than its
+            own line where all events say alike; "pointwise" is σ(ℓ + b_f), each event by itself.
 
     Call arguments:
         queries: float [B, L, D], the state at request time.
@@ -105,7 +108,7 @@ class FacetWeights(keras.layers.Layer):
         )
         self.by_strength = weight("by_strength", (facets,), np.zeros(facets))
         if self.form != "softmax":
-            start = np.full((facets, 1, 1), 0.0 if self.form == "sink" else -2.0)
+            start = np.full((facets, 1, 1), -2.0 if self.form == "pointwise" else 0.0)
             self.level = weight("level", (facets, 1, 1), start)
         self.built = True
 
@@ -139,12 +142,14 @@ class FacetWeights(keras.layers.Layer):
             return ops.where(mask, ops.sigmoid(logits + self.level), 0.0)
         logits = ops.where(mask, logits, MASKED)
         peak = ops.stop_gradient(ops.max(logits, axis=-1, keepdims=True))
-        if self.form == "sink":
+        if self.form != "softmax":
             peak = ops.maximum(peak, ops.stop_gradient(self.level))
         weights = ops.where(mask, ops.exp(logits - peak), 0.0)
         total = ops.sum(weights, axis=-1, keepdims=True)
-        if self.form == "sink":
+        if self.form != "softmax":
             total = total + ops.exp(self.level - peak)
+        if self.form == "root":
+            return weights * ops.exp(0.5 * peak) * ops.rsqrt(total)
         return weights / ops.maximum(total, 1e-9)  # without any event all weights are 0
 
     def half_life_days(self) -> Any:

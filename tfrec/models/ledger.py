@@ -56,7 +56,7 @@ class Ledger(keras.Model):
             interest only from items of a topic to items of that topic.
         encoder: "sasrec" (softmax attention blocks) or "hstu"; both read how many events and how
             much time lie between two events.
-        weights: "softmax", "sink" or "pointwise", see `FacetWeights`.
+        weights: "softmax", "sink", "root" or "pointwise", see `FacetWeights`.
         request_time: whether the weights know the time of the request, or only that of the newest
             event.
         residual: adds the deep line "context" r = <W h_t, õ_r,i>, which no past event explains.

@@ -26,7 +26,7 @@ class ModelConfig:
         0, "add two facets for each of so many topics: lasting taste and fading pull (ledger)"
     )
     encoder: Literal["sasrec", "hstu"] = option("sasrec", "what reads the history (ledger)")
-    weights: Literal["softmax", "sink", "pointwise"] = option(
+    weights: Literal["softmax", "sink", "root", "pointwise"] = option(
         "sink", "how past events share a facet (ledger)"
     )
     request_time: bool = option(True, "let the time of the request into the weights (ledger)")
