@@ -47,10 +47,10 @@ class FacetWeights(keras.layers.Layer):
         form: how a logit becomes a weight. "softmax" shares 1 among the events; "sink" adds a
             learned event of value zero to the softmax, so that weights need not sum to 1 and
             deleting one event moves the others less (Xiao et al., ICLR 2024, arXiv 2309.17453,
-            §3.3, there a learnable sink token); "root" divides exp(ℓ) by the square root of that sum
-            (the exponential of that event included) instead of by the sum: weights grow with the
-            history as its root, and deleting an event moves the others half as much, less than its
-            own line where all events say alike; "pointwise" is σ(ℓ + b_f), each event by itself.
+            §3.3, there a learnable sink token); "root" divides by the square root of the sink's sum
+            instead of by the sum: deleting an event moves the others half as much, so that where
+            all events say alike its own line outweighs that; "pointwise" is σ(ℓ + b_f), each event
+            by itself.
 
     Call arguments:
         queries: float [B, L, D], the state at request time.
