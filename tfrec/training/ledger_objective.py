@@ -252,8 +252,9 @@ def deletion_consistency(
 
     for one deleted event e of every history of so many rows, drawn at random, at every later
     request of the history: for the item that came next, and as a mean square over the catalogue.
-    H without e is encoded again. Being relative, it cannot be lowered by making all lines small, which a plain square
-    rewards; the floor, a share of the mean size in the step, keeps lines near 0 from mattering.
+    H without e is encoded again. Being relative, it cannot be lowered by making all lines small,
+    which a plain square rewards; the floor, a share of the mean size in the step, keeps lines near
+    0 from mattering.
 
     Returns:
         The loss, the states [R, L, S] of the chosen rows without dropout, and these rows' batch.
