@@ -33,11 +33,14 @@ def some_cases(users: int = 40, seed: int = 0) -> Cases:
     return Cases(histories, targets, np.arange(users + 1), asked)
 
 
-@pytest.fixture(scope="module", params=["softmax", "pointwise", "residual"])
+@pytest.fixture(scope="module", params=["softmax", "pointwise", "residual", "topics"])
 def reader(request: pytest.FixtureRequest) -> LedgerReader:
-    residual = request.param == "residual"
-    weights = "sink" if residual else request.param
-    return LedgerReader(small(weights=weights, residual=residual, dropout=0.0))
+    changes: dict[str, dict[str, object]] = {
+        "residual": {"residual": True},
+        "topics": {"facets": 4, "topics": 1, "weights": "root"},
+    }
+    chosen = changes.get(request.param, {"weights": request.param})
+    return LedgerReader(small(dropout=0.0, **chosen))
 
 
 def test_states_and_scores_are_those_that_rank_the_catalogue(reader: LedgerReader) -> None:
@@ -51,6 +54,12 @@ def test_states_and_scores_are_those_that_rank_the_catalogue(reader: LedgerReade
     np.testing.assert_allclose(
         matrix(reader.catalogue), np.asarray(reader.model.item_matrix()), atol=1e-6
     )
+
+
+def test_no_users_have_no_states(reader: LedgerReader) -> None:
+    readings = reader.read(some_cases()).take(slice(0, 0))
+    assert readings.states().shape == (0, reader.model.state_dim)
+    assert readings.scores(reader.catalogue).shape == (0, NUM_ITEMS)
 
 
 def test_all_lines_sum_to_the_score(reader: LedgerReader) -> None:

@@ -122,8 +122,9 @@ class Readings:
 
     def states(self) -> Float32:
         """The concatenated state whose dot product with `matrix` is the score, [N, S]."""
+        facets = self.facets()
         parts = [
-            self.facets().reshape(len(self), -1),
+            facets.reshape(len(self), facets.shape[1] * facets.shape[2]),
             self.conformity[:, None] * self.period,
             np.ones((len(self), 1), np.float32),
         ]
