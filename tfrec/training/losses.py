@@ -77,7 +77,7 @@ def _blocked_cross_entropy(states: Any, item_matrix: Any, parts: dict[str, Any],
         hot = ops.equal(part["targets"][..., None], catalogue)
         logits = ops.cast(ops.matmul(state, transposed), "float32")  # [rows, length, items]
         if "items" in part:
-            seen = _seen(part["segments"], part["items"], catalogue)
+            seen = _seen(part["segments"], part["items"], num_items)
             logits = ops.where(ops.logical_and(seen, ops.logical_not(hot)), MASKED, logits)
         peak = ops.max(logits, axis=-1, keepdims=True)
         unnormalised = ops.exp(logits - peak)
@@ -115,14 +115,29 @@ def _blocked_cross_entropy(states: Any, item_matrix: Any, parts: dict[str, Any],
     return loss_with_gradient(states, item_matrix)
 
 
-def _seen(segments: Any, items: Any, candidates: Any) -> Any:
-    """bool [B, L, I]: the candidate stands in the same segment at this column or before."""
-    place = ops.arange(items.shape[1])
-    before = ops.logical_and(
+def _history(segments: Any) -> Any:
+    """bool [B, L, L]: the second column belongs to the history of the first."""
+    place = ops.arange(segments.shape[1])
+    return ops.logical_and(
         ops.equal(segments[:, :, None], segments[:, None, :]), place[:, None] >= place[None, :]
     )
-    taken = ops.cast(ops.equal(items[..., None], candidates), "float32")
-    return ops.matmul(ops.cast(before, "float32"), taken) > 0
+
+
+def _seen(segments: Any, items: Any, num_items: int) -> Any:
+    """bool [B, L, I]: the history of this column holds the item.
+
+    Scattered pair by pair: as a product of [L, L] and [L, I] it would cost as much as the logits.
+    """
+    rows, length = segments.shape
+    # A pair that is no history marks the column's own item, which is marked anyway.
+    marked = ops.where(_history(segments), items[:, None, :], items[:, :, None])
+    marked = ops.reshape(ops.maximum(marked, 0), (-1,))
+    columns = ops.repeat(ops.arange(rows * length, dtype=marked.dtype), length)
+    nothing = ops.zeros((rows * length, num_items), "bool")
+    found = ops.scatter_update(
+        nothing, ops.stack([columns, marked], axis=1), ops.ones(marked.shape, "bool")
+    )
+    return ops.reshape(found, (rows, length, num_items))
 
 
 def sampled_softmax(negative_log_probabilities: Any, keep_seen: bool) -> Loss:
@@ -192,7 +207,9 @@ def _sampled_logits(
     negative = ops.matmul(states, ops.transpose(drawn_vectors, (0, 2, 1)))
     out = ops.equal(targets[:, :, None], drawn[:, None, :])
     if not keep_seen:
-        out = ops.logical_or(out, _seen(batch["segments"], batch["items"], drawn[:, None, :]))
+        held = ops.cast(batch["items"][:, :, None] == drawn[:, None, :], "float32")
+        history = ops.cast(_history(batch["segments"]), "float32")
+        out = ops.logical_or(out, ops.matmul(history, held) > 0)
     return positive, ops.where(out, MASKED, ops.cast(negative, "float32"))
 
 
