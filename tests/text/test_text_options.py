@@ -11,7 +11,8 @@ import pytest
 
 from tfrec.config import add_flags, resolve, to_yaml
 from tfrec.errors import UserError
-from tfrec.text.options import TextConfig
+from tfrec.text.options import SCRATCH_SIZES, TextConfig
+from tfrec.text.scratch import SIZES
 
 
 @dataclass(frozen=True)
@@ -74,3 +75,7 @@ def test_the_options_import_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_the_sizes_that_the_options_name_are_those_there_are() -> None:
+    assert tuple(SIZES) == SCRATCH_SIZES
