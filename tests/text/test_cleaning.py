@@ -31,6 +31,7 @@ PIECE = st.one_of(st.sampled_from(SOURCES.split(" ")), st.sampled_from(BLANKS), 
 HOSTILE = st.lists(PIECE, max_size=25).map("".join)
 
 
+@settings(max_examples=40)
 @given(HOSTILE, st.sampled_from(KINDS))
 @example("&#38;#38;#38;#38;lt;b>", PLAIN)
 @example("&&#97;mp;lt;b&gt;", PLAIN)
@@ -48,7 +49,7 @@ def test_cleaning_twice_changes_nothing_more(text: str, options: TextConfig) -> 
         assert not re.search(r"&(amp|lt|gt|quot|apos|nbsp|#\d{1,7});", once[0])
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(st.lists(HOSTILE, max_size=5), st.sampled_from(KINDS))
 def test_texts_do_not_influence_each_other(texts: list[str], options: TextConfig) -> None:
     assert clean(texts, options) == [clean([text], options)[0] for text in texts]
@@ -149,7 +150,7 @@ def test_time_grows_with_the_length_only(piece: str) -> None:
     assert seconds(1_000_000) < 150 * min(seconds(33_000) for _ in range(3)) + 0.1
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(st.lists(HOSTILE, min_size=1, max_size=5))
 def test_broken_bytes_are_repaired(texts: list[str]) -> None:
     tf = import_tensorflow()
