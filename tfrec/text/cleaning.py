@@ -120,7 +120,7 @@ def repaired(texts: Any) -> Any:
 
 def plain_characters(texts: Any) -> Any:
     """NFKC, without what cannot be seen; a space for every control character."""
-    import tensorflow_text
+    import tensorflow_text  # type: ignore[import-untyped, unused-ignore]
 
     texts = _replaced(texts, _INVISIBLE, "")
     # Before anything else sees them: a NUL ends a string for tf.strings.lower.
@@ -130,7 +130,7 @@ def plain_characters(texts: Any) -> Any:
 
 def lower_cased(texts: Any) -> Any:
     """Lower case in every script, in NFKC again (H + U+0331 has no composed form, ẖ has one)."""
-    import tensorflow_text
+    import tensorflow_text  # type: ignore[import-untyped, unused-ignore]
 
     lower = import_tensorflow().strings.lower(texts, encoding="utf-8")
     return tensorflow_text.normalize_utf8(lower, "NFKC")
@@ -182,7 +182,7 @@ def _where_found(pattern: str, texts: Any, change: Callable[[Any], Any]) -> Any:
 
 def _numbers_decoded(texts: Any) -> Any:
     """&#233; and &#xe9; -> é, by the rules of HTML (128 to 159 mean Windows-1252)."""
-    import tensorflow_text
+    import tensorflow_text  # type: ignore[import-untyped, unused-ignore]
 
     tf = import_tensorflow()
     parts = tensorflow_text.regex_split(texts, _NUMERIC, _NUMERIC)  # [N, (parts)]

@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -14,23 +14,11 @@ from tfrec.console import Progress, import_tensorflow
 from tfrec.errors import UserError
 from tfrec.text.shards import KEY, Float32, Int64, Keys, Shards, written
 
+if TYPE_CHECKING:
+    from tfrec.text.encoder import TextEncoder
+
 # A shard is written after so many seconds even if it is not full: slow encoders lose little.
 _SHARD_SECONDS = 30.0
-
-
-class Encoder(Protocol):
-    """What is needed of a text encoder.
-
-    Attributes:
-        dim: width of a vector.
-        fingerprint: hex; differs where anything differs that decides a vector.
-    """
-
-    dim: int
-    fingerprint: str
-
-    def __call__(self, texts: Any, training: bool = False) -> Any:
-        """String [n] -> float32 [n, dim], also inside tf.function."""
 
 
 class Wanted(NamedTuple):
@@ -51,7 +39,7 @@ class Wanted(NamedTuple):
 
 def item_vectors(
     texts: Sequence[str],
-    encoder: Encoder,
+    encoder: TextEncoder,
     cache: Path,
     batch_size: int = 64,
     shard_texts: int = 4096,
@@ -124,7 +112,7 @@ def _encode(
     texts: Sequence[str],
     wanted: Wanted,
     missing: Int64,
-    encoder: Encoder,
+    encoder: TextEncoder,
     shards: Shards,
     batch_size: int,
     shard_texts: int,
@@ -160,7 +148,7 @@ def _encode(
             write()
 
 
-def _graph(encoder: Encoder) -> Callable[[list[str]], Float32]:
+def _graph(encoder: TextEncoder) -> Callable[[list[str]], Float32]:
     tf = import_tensorflow()
     # One graph for all batches, whatever their size.
     graph = tf.function(
