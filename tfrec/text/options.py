@@ -1,0 +1,76 @@
+"""How texts are read: the options of the command line. Imports no TensorFlow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tfrec.config import option
+from tfrec.errors import UserError
+from tfrec.text.template import check_template
+
+SCRATCH_SIZES = ("tiny", "mini", "small")
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """The texts.
+
+    Raises:
+        UserError: an encoder of no known form, a template without sense, a number below 1.
+
+    Example:
+        >>> TextConfig(text_encoder="scratch:tiny", text_template="{title}. {year}").text_batch_size
+        64
+    """
+
+    text_encoder: str = option(
+        "none",
+        "what turns texts into vectors: none; scratch:tiny, scratch:mini or scratch:small, a BERT "
+        "of our own with a vocabulary learned from your texts; hf:<id>, an encoder of the Hugging "
+        "Face hub, e.g. hf:sentence-transformers/all-MiniLM-L6-v2; keras:<preset>, one of "
+        "keras-hub, e.g. keras:bert_tiny_en_uncased; or a folder that holds an encoder",
+    )
+    text_template: str = option(
+        "",
+        "one text from an item's columns, e.g. '{title} ({year}). {description}'; what stands "
+        "beside a missing value goes with it. Not given: every text column, joined by '. '",
+    )
+    text_max_length: int = option(
+        128, "tokens of a text that the encoder reads; time and memory grow with it", metavar="N"
+    )
+    text_batch_size: int = option(
+        64, "texts per call of the encoder; does not change their vectors", metavar="N"
+    )
+    strip_html: bool = option(True, "decode HTML entities, drop tags, scripts and style sheets")
+    lower_case: bool = option(
+        False, "texts in lower case before anything else; uncased encoders do so by themselves"
+    )
+    stop_words: bool = option(
+        False, "drop frequent English words (the, of, …); pre-trained encoders read better with"
+    )
+
+    def __post_init__(self) -> None:
+        _check_encoder(self.text_encoder)
+        if self.text_template:
+            check_template(self.text_template)
+        for flag, value in (
+            ("--text-max-length", self.text_max_length),
+            ("--text-batch-size", self.text_batch_size),
+        ):
+            if value < 1:
+                raise UserError(f"{flag} is {value}, expected 1 or more")
+
+
+def _check_encoder(encoder: str) -> None:
+    """Only the form: whether the folder or preset exists is seen when it is opened."""
+    kind, colon, name = encoder.partition(":")
+    known = "none, scratch:tiny, scratch:mini, scratch:small, hf:<id>, keras:<preset> or a folder"
+    if not encoder.strip():
+        raise UserError(f"--text-encoder is empty, expected {known}")
+    if kind == "scratch" and name not in SCRATCH_SIZES:
+        raise UserError(
+            f"--text-encoder {encoder}: no such size; known: "
+            + ", ".join(f"scratch:{size}" for size in SCRATCH_SIZES)
+        )
+    if colon and kind in ("hf", "keras") and not name.strip():
+        raise UserError(f"--text-encoder {encoder}: a name is missing behind the colon")
