@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--data", required=True, help="as --data of python -m tfrec.train")
     parser.add_argument("--strengths", default="0,1,2,4", help="of the loss (default 0,1,2,4)")
-    parser.add_argument("--weights", default="sink", help="forms of the weights, with commas")
+    parser.add_argument("--weights", default="root", help="forms of the weights, with commas")
     parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--seeds", type=int, default=1, help="how many (default 1)")
     parser.add_argument("--out", type=Path, default=Path("runs/frontier"), help="run folders")

@@ -20,6 +20,7 @@ from tfrec.data.options import DataConfig, SplitConfig
 from tfrec.errors import UserError
 from tfrec.evaluation.options import EvaluationConfig
 from tfrec.models.options import ModelConfig
+from tfrec.text.options import TextConfig
 from tfrec.training.options import LossConfig, TrainingConfig
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class RunConfig:
 
     data: DataConfig = field(default_factory=DataConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
+    text: TextConfig = field(default_factory=TextConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     losses: LossConfig = field(default_factory=LossConfig)

@@ -119,6 +119,8 @@ def train(config: RunConfig, folder: Path, resume: bool = False) -> Results:
 
     check_training(config.training)
     check_evaluation(config.evaluation)
+    if config.text.text_encoder != "none" and config.model.model != "ledger":
+        raise UserError(f"--text-encoder needs the ledger, {config.model.model} reads no texts")
     new = not folder.exists()
     if not resume:
         start(folder, config)
@@ -158,8 +160,10 @@ def _train(config: RunConfig, folder: Path) -> Results:
     from tfrec.evaluation.run_evaluation import Validation, evaluate_run
     from tfrec.interest.fitting.fit_readouts import fit_readouts
     from tfrec.models.build import DISPLAY_NAMES, build_model
+    from tfrec.text.catalogue_vectors import catalogue_vectors
     from tfrec.training import loop, setup
 
+    texts = catalogue_vectors(data, config.text, folder, config.data.cache_folder)
     strategy = setup.make_strategy(config.training)
     setup.seed_everything(config.training)
     train_sequences = split.train()
@@ -174,7 +178,7 @@ def _train(config: RunConfig, folder: Path) -> Results:
             strategy.num_replicas_in_sync,
             config.evaluation.keep_seen,
         )
-        model = build_model(config.model, data, train_sequences)
+        model = build_model(config.model, data, train_sequences, texts)
         optimizer = setup.make_optimizer(
             config.training, model.trainable_variables, batches.steps_per_epoch
         )

@@ -31,6 +31,7 @@ def load_trained(run: Path, config: RunConfig) -> Trained:
     """
     from tfrec.data.splits import load_split
     from tfrec.models.build import build_model
+    from tfrec.text.catalogue_vectors import text_vectors
     from tfrec.training import checkpoint, loop, setup
 
     weights = run / CHECKPOINTS / loop.BEST
@@ -42,6 +43,6 @@ def load_trained(run: Path, config: RunConfig) -> Trained:
     data = load_data(run, config)
     split = load_split(run, data)
     setup.seed_everything(config.training)
-    model = build_model(config.model, data, split.train())
+    model = build_model(config.model, data, split.train(), text_vectors(run))
     best = checkpoint.restore(weights, model.variables)
     return Trained(data, split, model, best["epoch"] + 1)

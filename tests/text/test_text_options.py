@@ -11,8 +11,7 @@ import pytest
 
 from tfrec.config import add_flags, resolve, to_yaml
 from tfrec.errors import UserError
-from tfrec.text.options import SCRATCH_SIZES, TextConfig
-from tfrec.text.scratch import SIZES
+from tfrec.text.options import TextConfig
 
 
 @dataclass(frozen=True)
@@ -33,14 +32,14 @@ def test_without_flags_texts_are_not_read() -> None:
 
 def test_flags_and_the_written_config_agree() -> None:
     text = parsed(
-        *("--text-encoder", "scratch:mini", "--text-template", "{title}. {plot}"),
+        *("--text-encoder", "hf:x/minilm", "--text-template", "{title}. {plot}"),
         *("--text-max-length", "64", "--no-strip-html", "--lower-case", "--stop-words"),
     )
-    assert text == TextConfig("scratch:mini", "{title}. {plot}", 64, 64, False, True, True)
+    assert text == TextConfig("hf:x/minilm", "{title}. {plot}", 64, 64, False, True, True)
     assert "text_template: '{title}. {plot}'" in to_yaml(Config(text))
 
 
-FORMS = "none scratch:small hf:intfloat/e5-small keras:bert_tiny_en_uncased runs/bert C:\\bert ./a"
+FORMS = "none hf:intfloat/e5-small keras:bert_tiny_en_uncased runs/bert C:\\bert ./a"
 
 
 @pytest.mark.parametrize("encoder", FORMS.split())
@@ -51,10 +50,8 @@ def test_forms_of_an_encoder(encoder: str) -> None:
 @pytest.mark.parametrize(
     ("flag", "value", "said"),
     [
-        ("--text-encoder", "scratch:huge", "scratch:tiny, scratch:mini, scratch:small"),
-        ("--text-encoder", "scratch", "scratch:tiny"),
         ("--text-encoder", "hf:", "a name is missing"),
-        ("--text-encoder", " ", "expected none, scratch:tiny"),
+        ("--text-encoder", " ", "expected none, a folder"),
         ("--text-template", "{title", "--text-template"),
         ("--text-max-length", "0", "expected 1 or more"),
         ("--text-batch-size", "-1", "expected 1 or more"),
@@ -75,7 +72,3 @@ def test_the_options_import_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
-
-
-def test_the_sizes_that_the_options_name_are_those_there_are() -> None:
-    assert tuple(SIZES) == SCRATCH_SIZES

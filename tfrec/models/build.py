@@ -31,13 +31,19 @@ class SequenceModel(Protocol):
 DISPLAY_NAMES = {"ledger": "Ledger", "sasrec": "SASRec", "two-tower": "Two-tower"}
 
 
-def build_model(config: ModelConfig, data: PreparedData, train: Sequences) -> SequenceModel:
+def build_model(
+    config: ModelConfig,
+    data: PreparedData,
+    train: Sequences,
+    texts: npt.NDArray[np.float32] | None = None,
+) -> SequenceModel:
     """A built model with fresh weights.
 
     Arguments:
         config: what to build.
         data: the catalogue and the vocabularies.
         train: training events, from which the ledger takes what is popular and how strengths vary.
+        texts: one vector per item, [I, text_dim]; None for a model that reads no texts.
 
     Raises:
         UserError: the options do not fit together.
@@ -69,7 +75,7 @@ def build_model(config: ModelConfig, data: PreparedData, train: Sequences) -> Se
 
     model: Any
     if config.model == "ledger":
-        return _build_ledger(config, data, train)  # type: ignore[no-any-return]
+        return _build_ledger(config, data, train, texts)  # type: ignore[no-any-return]
     if config.model == "sasrec":
         from tfrec.models.sasrec import SASRec
 
@@ -97,7 +103,12 @@ def build_model(config: ModelConfig, data: PreparedData, train: Sequences) -> Se
     return model  # type: ignore[no-any-return]
 
 
-def _build_ledger(config: ModelConfig, data: PreparedData, train: Sequences) -> Any:
+def _build_ledger(
+    config: ModelConfig,
+    data: PreparedData,
+    train: Sequences,
+    texts: npt.NDArray[np.float32] | None,
+) -> Any:
     from tfrec.data.popularity import popularity_by_period
     from tfrec.data.strengths import item_strengths, strength_scale
     from tfrec.models.ledger import Ledger
@@ -120,6 +131,7 @@ def _build_ledger(config: ModelConfig, data: PreparedData, train: Sequences) -> 
         config.residual,
         config.id_dropout,
         num_categories=0 if categories is None else categories.shape[1],
+        text_dim=0 if texts is None else texts.shape[1],
         num_actions=max(len(data.meta.actions), 1),
         num_periods=len(popularity.starts),
     )
@@ -130,6 +142,8 @@ def _build_ledger(config: ModelConfig, data: PreparedData, train: Sequences) -> 
     model.strength.by_item.assign(item_strengths(train, data.num_items, scale))
     if categories is not None:
         model.tower.categories.assign(categories)
+    if texts is not None:
+        model.tower.texts.assign(texts)
     return model
 
 

@@ -69,7 +69,7 @@ class FacetWeights(keras.layers.Layer):
         facets: int,
         width: int,
         num_actions: int = 1,
-        form: str = "sink",
+        form: str = "root",
         **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **kwargs)  # ages need float32

@@ -98,7 +98,7 @@ class Ledger(keras.Model):
         facet_dim: int = 16,
         topics: int = 0,
         encoder: str = "sasrec",
-        weights: str = "sink",
+        weights: str = "root",
         request_time: bool = True,
         residual: bool = False,
         id_dropout: float = 0.15,

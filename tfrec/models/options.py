@@ -27,7 +27,7 @@ class ModelConfig:
     )
     encoder: Literal["sasrec", "hstu"] = option("sasrec", "what reads the history (ledger)")
     weights: Literal["softmax", "sink", "root", "pointwise"] = option(
-        "sink", "how past events share a facet (ledger)"
+        "root", "how past events share a facet (ledger)"
     )
     request_time: bool = option(True, "let the time of the request into the weights (ledger)")
     residual: bool = option(False, "add a deep line that no past event explains (ledger)")

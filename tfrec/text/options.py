@@ -8,8 +8,6 @@ from tfrec.config import option
 from tfrec.errors import UserError
 from tfrec.text.template import check_template
 
-SCRATCH_SIZES = ("tiny", "mini", "small")
-
 
 @dataclass(frozen=True)
 class TextConfig:
@@ -19,16 +17,16 @@ class TextConfig:
         UserError: an encoder of no known form, a template without sense, a number below 1.
 
     Example:
-        >>> TextConfig(text_encoder="scratch:tiny", text_template="{title}. {year}").text_batch_size
+        >>> TextConfig(text_encoder="minilm", text_template="{title}. {year}").text_batch_size
         64
     """
 
     text_encoder: str = option(
         "none",
-        "what turns texts into vectors: none; scratch:tiny, scratch:mini or scratch:small, a BERT "
-        "of our own with a vocabulary learned from your texts; hf:<id>, an encoder of the Hugging "
-        "Face hub, e.g. hf:sentence-transformers/all-MiniLM-L6-v2; keras:<preset>, one of "
-        "keras-hub, e.g. keras:bert_tiny_en_uncased; or a folder that holds an encoder",
+        "what turns texts into vectors: none; a folder as Hugging Face's save_pretrained or "
+        "sentence-transformers writes it; hf:<id>, downloaded once from the Hugging Face hub, "
+        "e.g. hf:sentence-transformers/all-MiniLM-L6-v2; keras:<preset>, one of keras-hub, e.g. "
+        "keras:bert_tiny_en_uncased. It is used as it is, not trained (ledger)",
     )
     text_template: str = option(
         "",
@@ -64,13 +62,8 @@ class TextConfig:
 def _check_encoder(encoder: str) -> None:
     """Only the form: whether the folder or preset exists is seen when it is opened."""
     kind, colon, name = encoder.partition(":")
-    known = "none, scratch:tiny, scratch:mini, scratch:small, hf:<id>, keras:<preset> or a folder"
+    known = "none, a folder, hf:<id> or keras:<preset>"
     if not encoder.strip():
         raise UserError(f"--text-encoder is empty, expected {known}")
-    if kind == "scratch" and name not in SCRATCH_SIZES:
-        raise UserError(
-            f"--text-encoder {encoder}: no such size; known: "
-            + ", ".join(f"scratch:{size}" for size in SCRATCH_SIZES)
-        )
     if colon and kind in ("hf", "keras") and not name.strip():
         raise UserError(f"--text-encoder {encoder}: a name is missing behind the colon")

@@ -46,7 +46,7 @@ class LossConfig:
     """The ledger's losses beside the ranking loss; 0 switches one off."""
 
     deletion_loss: float = option(
-        2.0, "an event's line equals what deleting the event does to the score"
+        1.0, "an event's line equals what deleting the event does to the score"
     )
     deletion_warmup: int = option(
         4, "epochs over which --deletion-loss rises from 0: first the ranking, then its reasons"

@@ -1,0 +1,98 @@
+"""The texts of a catalogue as vectors, kept in the run that was trained on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from tfrec.console import count, say
+from tfrec.errors import UserError
+
+if TYPE_CHECKING:
+    from tfrec.data.prepared import PreparedData
+    from tfrec.text.options import TextConfig
+
+VECTORS = "text_vectors.npy"
+
+
+def catalogue_texts(data: PreparedData, config: TextConfig) -> list[str]:
+    """One cleaned text per item, "" where nothing is known.
+
+    Raises:
+        UserError: the catalogue has no texts, or the template names a column that is not there.
+    """
+    from tfrec.text.cleaning import clean
+    from tfrec.text.template import fill
+
+    names = data.meta.text_columns
+    if not names:
+        raise UserError(
+            f"--text-encoder {config.text_encoder} needs texts: name a catalogue with --items and "
+            "its text columns with --text"
+        )
+    columns = {name: clean(data.items[name].to_pylist(), config) for name in names}
+    return fill(config.text_template, columns)
+
+
+def catalogue_vectors(
+    data: PreparedData, config: TextConfig, run: Path, cache: Path
+) -> npt.NDArray[np.float32] | None:
+    """Every item's text vector, float32 [I, dim], 0 for an item without a text.
+
+    The encoder is used as it is: its weights are not trained. The vectors stay in the run, so that
+    what was trained on them can be opened again without the encoder.
+
+    Arguments:
+        data: the run's.
+        config: which encoder, and how texts are made of columns.
+        run: the run folder.
+        cache: where vectors of texts are kept between runs, see `item_vectors`.
+
+    Returns:
+        The vectors; None without an encoder.
+
+    Raises:
+        UserError: there are no texts, or the encoder cannot be read.
+    """
+    if config.text_encoder == "none":
+        return None
+    if (kept := text_vectors(run)) is not None:
+        return kept
+    from tfrec.text.encoder import load_encoder
+    from tfrec.text.shards import written
+    from tfrec.text.vectors import item_vectors
+
+    texts = catalogue_texts(data, config)
+    encoder = load_encoder(config.text_encoder, config.text_max_length)
+    known = np.array([bool(text) for text in texts])
+    found = np.zeros((len(texts), encoder.dim), np.float32)
+    found[known] = item_vectors(
+        [text for text in texts if text], encoder, cache, config.text_batch_size
+    )
+    with written(run / VECTORS) as file:
+        np.save(file, found)
+    without = len(texts) - int(known.sum())
+    say(
+        f"texts of {count(int(known.sum()))} items as vectors of {encoder.dim}"
+        + (f"; {count(without)} items have none" if without else "")
+    )
+    return found
+
+
+def text_vectors(run: Path) -> npt.NDArray[np.float32] | None:
+    """The vectors that a run was trained on; None if it reads no texts.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    path = run / VECTORS
+    if not path.exists():
+        return None
+    try:
+        found: npt.NDArray[np.float32] = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{path} cannot be read ({error}); delete it and resume the run") from None
+    return found
