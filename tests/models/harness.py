@@ -58,7 +58,7 @@ def run_model_checks(model: keras.Model, folder: Path, elsewhere: tuple[str, ...
 
     for xla in (False, True):
         in_graph = tf.function(lambda b: model(b), jit_compile=xla)(batch)
-        np.testing.assert_allclose(in_graph.numpy()[real], states[real], atol=2e-5)
+        np.testing.assert_allclose(in_graph.numpy()[real], states[real], rtol=2e-5, atol=2e-5)
 
     _no_leaks(model, batch, states)
     _gradients(model, batch, real, elsewhere)
