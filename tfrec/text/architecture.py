@@ -43,7 +43,7 @@ class Architecture:
         The dense layer on top of BERT's first token takes part in no vector; it is not trained.
         """
         import keras
-        import keras_hub
+        import keras_hub  # type: ignore[import-untyped, unused-ignore]
 
         made = getattr(keras_hub.models, self.backbone)(**self.arguments)
         for layer in made._flatten_layers():

@@ -43,10 +43,12 @@ class Table:
     """
 
     def __init__(self, rows: Int32) -> None:
-        pages, index = np.unique(rows.reshape(-1, _PAGE), axis=0, return_inverse=True)
+        known: dict[bytes, int] = {}
+        pages = rows.astype(np.int32).reshape(-1, _PAGE)
+        starts = [known.setdefault(page.tobytes(), len(known)) * _PAGE for page in pages]
         with tf.init_scope(), tf.device("/CPU:0"):
-            self._pages = tf.constant(pages.reshape(-1), tf.int32)
-            self._starts = tf.constant(index.reshape(-1) * _PAGE, tf.int32)
+            self._pages = tf.constant(np.frombuffer(b"".join(known), np.int32))
+            self._starts = tf.constant(starts, tf.int32)
 
     def __call__(self, codes: Any) -> Any:
         start = tf.gather(self._starts, tf.bitwise.right_shift(codes, 8))

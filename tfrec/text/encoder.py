@@ -239,7 +239,11 @@ def _from_hugging_face(folder: Path, max_length: int | None) -> Encoder:
     architecture, backbone = read_backbone(said.transformer)
     model_type = read_json(said.transformer / "config.json")["model_type"]
     positions = architecture.arguments["max_sequence_length"]
-    length = said.max_length or positions if max_length is None else max_length
+    length = max_length
+    if length is None:
+        # Without a limit, tokenizer_config.json has a number of 30 digits.
+        config = read_json(said.transformer / "tokenizer_config.json", optional=True)
+        length = min(said.max_length or config.get("model_max_length") or positions, positions)
     definition = read_tokenizer(said.transformer, model_type)
     pooling = said.pooling or Pooling("last" if architecture.decoder else "mean")
     tokenizer = Tokenizer(definition, length, said.lower)

@@ -274,10 +274,9 @@ def weight_of(
     if config["model_type"] == "roberta" and layer == "embeddings/position_embedding":
         # Rows up to the padding's are never used. There is one token type, the same everywhere,
         # for which keras-hub has no layer; it is as well a part of every position.
-        return (
-            found[_first_position(config) :] + tensor("embeddings.token_type_embeddings.weight")[0]
-        )
-    return found.T if leaf == "kernel" else found
+        kind = tensor("embeddings.token_type_embeddings.weight")[0]
+        return np.asarray(found[_first_position(config) :] + kind)
+    return np.transpose(found) if leaf == "kernel" else found
 
 
 def _first_position(config: dict[str, Any]) -> int:

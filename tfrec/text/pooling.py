@@ -75,9 +75,8 @@ def pool(states: Any, mask: Any, pooling: Pooling) -> Any:
     real = tf.cast(mask, tf.float32)[..., tf.newaxis]  # [N, length, 1]
     count = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)  # [N]
     if pooling.mode == "mean":
-        vectors = tf.reduce_sum(states * real, axis=1) / tf.maximum(
-            tf.reduce_sum(real, axis=1), 1.0
-        )
+        tokens = tf.maximum(tf.reduce_sum(real, axis=1), 1.0)
+        vectors = tf.reduce_sum(states * real, axis=1) / tokens
     elif pooling.mode == "max":
         vectors = tf.reduce_max(tf.where(real > 0, states, states.dtype.min), axis=1)
     elif pooling.mode == "cls":
@@ -108,7 +107,7 @@ def read_sentence(folder: Path) -> Sentence:
     path = folder / "modules.json"
     if not path.is_file():
         return Sentence(folder)
-    transformer, mode, normalise = folder, "mean", False
+    transformer, mode, normalise = folder, None, False
     for module in _modules(path):
         kind = str(module.get("type", "")).rpartition(".")[2]
         if kind == "Transformer":
@@ -125,7 +124,7 @@ def read_sentence(folder: Path) -> Sentence:
     settings = read_json(transformer / "sentence_bert_config.json", optional=True)
     return Sentence(
         transformer,
-        Pooling(mode, normalise),
+        None if mode is None else Pooling(mode, normalise),
         settings.get("max_seq_length"),
         bool(settings.get("do_lower_case", False)),
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from tfrec.errors import UserError
 from tfrec.text.architecture import Architecture
+from tfrec.text.tokenizer_files import pair
 
 _HUB, _PRESET = "hf:", "keras:"
 # Of the many formats that a repository holds.
@@ -59,7 +60,7 @@ def read_preset(where: str) -> tuple[Architecture, Any, str]:
     Raises:
         UserError: no such preset, or of a family that is not supported.
     """
-    import keras_hub
+    import keras_hub  # type: ignore[import-untyped, unused-ignore]
 
     name = where.removeprefix(_PRESET)
     try:
@@ -107,20 +108,23 @@ def _definition(kind: str, tokenizer: Any) -> str:
             lowercase=tokenizer.lowercase, strip_accents=tokenizer.strip_accents
         )
         made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        ends = [(t, vocabulary[t]) for t in (tokenizer.sep_token, tokenizer.cls_token)]
-        made.post_processor = processors.BertProcessing(*ends)
-        special = [tokenizer.oov_token, tokenizer.pad_token, tokenizer.mask_token]
+        sep, cls = tokenizer.sep_token, tokenizer.cls_token
+        made.post_processor = processors.BertProcessing(
+            (sep, vocabulary[sep]), (cls, vocabulary[cls])
+        )
+        special = [tokenizer.oov_token, tokenizer.pad_token, tokenizer.mask_token, sep, cls]
     else:
-        merges = [tuple(merge.split(" ")) for merge in tokenizer.merges]
+        merges = [pair(merge) for merge in tokenizer.merges]
         made = Tokenizer(models.BPE(dict(tokenizer.vocabulary), merges))
         made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        ends, special = [], [tokenizer.end_token]
+        special = [tokenizer.end_token]
         if kind == "RobertaBackbone":
             numbers = dict(tokenizer.vocabulary)
-            ends = [(t, numbers[t]) for t in (tokenizer.end_token, tokenizer.start_token)]
-            made.post_processor = processors.RobertaProcessing(*ends)
-            special += [tokenizer.pad_token, tokenizer.mask_token]
-    special += [token for token, _ in ends]
+            end, start = tokenizer.end_token, tokenizer.start_token
+            made.post_processor = processors.RobertaProcessing(
+                (end, numbers[end]), (start, numbers[start])
+            )
+            special += [start, tokenizer.pad_token, tokenizer.mask_token]
     mask = getattr(tokenizer, "mask_token", None)
     left = kind == "RobertaBackbone"
     made.add_special_tokens(

@@ -29,7 +29,7 @@ class WordPiece:
     """
 
     def __init__(self, vocabulary: dict[str, int], unknown: str, prefix: str) -> None:
-        import tensorflow_text as text
+        import tensorflow_text as text  # type: ignore[import-untyped, unused-ignore]
 
         # A bracket is a word by itself, so that no text can ask for the filler of a gap.
         tokens = [f"[gap {number}]" for number in range(max(vocabulary.values()) + 1)]

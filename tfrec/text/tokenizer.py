@@ -12,6 +12,7 @@ from tfrec.errors import UserError
 from tfrec.text.added_tokens import AddedToken, AddedTokens
 from tfrec.text.ragged import beside
 from tfrec.text.subwords import BytePairs, WordPiece
+from tfrec.text.tokenizer_files import pair
 from tfrec.text.words import BertWords, ByteLevelWords, Normaliser, lowercase
 
 # Lengths of padded batches, so that few shapes are compiled and matrices are well aligned.
@@ -50,7 +51,12 @@ class Tokenizer:
 
         self.definition, self.max_length, self.lower = definition, max_length, lower
         parsed = json.loads(definition)
-        fast = Fast.from_str(definition)
+        try:
+            fast = Fast.from_str(definition)
+        except Exception as error:  # tokenizers raises nothing narrower
+            raise UserError(
+                f"tokenizer.json is not understood ({error}): copy or download it again"
+            ) from None
         fast.no_truncation()
         fast.no_padding()
         self._vocabulary: dict[str, int] = fast.get_vocab(with_added_tokens=True)
@@ -62,6 +68,8 @@ class Tokenizer:
                 f"a text of max_length {max_length} has no room beside its "
                 f"{len(self._prefix) + len(self._suffix)} special tokens: make it longer"
             )
+        truncation = parsed.get("truncation") or {}
+        self._keeps_end = str(truncation.get("direction", "Right")).lower() == "left"
         self._lower = lowercase() if lower else None
         self._normalise, self._words, self._subwords = _steps(parsed)
         self._before, self._after = _added(parsed, fast)
@@ -95,7 +103,7 @@ class Tokenizer:
             lengths = tokens.row_lengths()
             longest = tf.reduce_max(tf.concat([lengths, [1]], axis=0))
             width = tf.minimum(-(-longest // MULTIPLE) * MULTIPLE, self.max_length)
-            ids = tokens.to_tensor(self.pad_id, shape=[None, width])
+            ids = tokens.to_tensor(self.pad_id, shape=tf.stack([-1, width]))
             return {"token_ids": ids, "padding_mask": tf.sequence_mask(lengths, width)}
 
     def _ragged(self, texts: Any) -> Any:
@@ -103,7 +111,8 @@ class Tokenizer:
         with tf.device("/CPU:0"):
             if self._lower is not None:
                 texts = _strings(self._lower(_codes(texts)))
-            tokens = self._cut_before(texts)[:, : self._room]
+            tokens = self._cut_before(texts)
+            tokens = tokens[:, -self._room :] if self._keeps_end else tokens[:, : self._room]
             count = tokens.nrows()
             parts = [_repeated(self._prefix, count), tokens, _repeated(self._suffix, count)]
             return beside(parts)
@@ -187,7 +196,7 @@ def _steps(parsed: dict[str, Any]) -> tuple[Normaliser | None, Any, Any]:
                 raise _unsupported(f"BPE with {option}")
         if not words.get("use_regex", True):
             raise _unsupported("ByteLevel without its regular expression")
-        merges = [tuple(m.split(" ")) if isinstance(m, str) else tuple(m) for m in model["merges"]]
+        merges = [pair(merge) for merge in model["merges"]]
         unknown = model["vocab"].get(model["unk_token"]) if model.get("unk_token") else None
         return (
             None,
@@ -199,7 +208,8 @@ def _steps(parsed: dict[str, Any]) -> tuple[Normaliser | None, Any, Any]:
 
 def _added(parsed: dict[str, Any], fast: Any) -> tuple[AddedTokens | None, AddedTokens | None]:
     """Added tokens that are looked for in the text as it is, and in the normalised text."""
-    before, after = [], []
+    before: list[AddedToken] = []
+    after: list[AddedToken] = []
     for token in parsed.get("added_tokens", []):
         if token["single_word"]:
             raise _unsupported(f"added token {token['content']!r} with single_word")

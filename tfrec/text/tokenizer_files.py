@@ -31,8 +31,8 @@ def read_tokenizer(folder: Path, model_type: str) -> str:
     """The tokenizer of a folder, as the JSON of a `tokenizer.json`.
 
     `tokenizer.json` is taken where there is one, else `vocab.txt`, or `vocab.json` with
-    `merges.txt`. What `tokenizer_config.json` says of case, accents, ideographs and the space
-    before a text wins, as it does in Hugging Face's tokenizers.
+    `merges.txt`. What `tokenizer_config.json` says of case, accents, ideographs, the space before
+    a text and the side that is cut off wins, as it does in Hugging Face's tokenizers.
 
     Arguments:
         folder: of a checkpoint.
@@ -59,6 +59,13 @@ def read_tokenizer(folder: Path, model_type: str) -> str:
     pad = _content(named.get("pad_token"))
     if pad is not None:
         definition["padding"] = _padding(definition, pad)
+    if "truncation_side" in config:
+        definition["truncation"] = {
+            "max_length": 512,  # of no effect here, but `tokenizers` asks for it
+            "strategy": "LongestFirst",
+            "stride": 0,
+            "direction": str(config["truncation_side"]).capitalize(),
+        }
     return json.dumps(definition, ensure_ascii=False)
 
 
@@ -81,6 +88,18 @@ def read_json(path: Path, optional: bool = False) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise UserError(f"{path} holds no JSON object: copy or download it again")
     return found
+
+
+def pair(merge: str | list[str]) -> tuple[str, str]:
+    """A merge of BPE, which files write as "a b" or as ["a", "b"].
+
+    Raises:
+        UserError: not two tokens.
+    """
+    parts = merge.split(" ") if isinstance(merge, str) else merge
+    if len(parts) != 2:
+        raise UserError(f"merge {merge!r} is not of two tokens: copy the tokenizer's files again")
+    return parts[0], parts[1]
 
 
 def _override(definition: dict[str, Any], config: dict[str, Any]) -> None:
@@ -130,7 +149,7 @@ def _from_merges(folder: Path, named: dict[str, Any], model_type: str) -> str:
     from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, processors
 
     merges = [
-        tuple(line.split(" "))
+        pair(line)
         for line in _lines(folder / "merges.txt", "tokenizer.json nor merges.txt")
         if line and not line.startswith("#version")
     ]
@@ -140,15 +159,16 @@ def _from_merges(folder: Path, named: dict[str, Any], model_type: str) -> str:
     special = dict(_GPT2 if model_type == "gpt2" else _ROBERTA)
     special |= {name: _content(named[name]) or "" for name in special if name in named}
     if model_type == "roberta":
-        ends = []
+        sep, cls = special["sep_token"], special["cls_token"]
         for name in ("sep_token", "cls_token"):
             if special[name] not in vocabulary:
                 raise UserError(
                     f"{folder / 'vocab.json'} lacks {special[name]!r}, the {name} of the model: "
                     "it is not the vocabulary of this checkpoint"
                 )
-            ends.append((special[name], vocabulary[special[name]]))
-        made.post_processor = processors.RobertaProcessing(*ends)
+        made.post_processor = processors.RobertaProcessing(
+            (sep, vocabulary[sep]), (cls, vocabulary[cls])
+        )
     # RoBERTa's mask takes the space before it, so that "a <mask>" is as long as "a word".
     made.add_special_tokens(
         [
@@ -182,7 +202,7 @@ def _content(token: Any) -> str | None:
 
 def _padding(definition: dict[str, Any], token: str) -> dict[str, Any] | None:
     ids = {added["content"]: added["id"] for added in definition.get("added_tokens", [])}
-    vocabulary = definition["model"].get("vocab")
+    vocabulary = definition.get("model", {}).get("vocab")
     number = ids.get(token, vocabulary.get(token) if isinstance(vocabulary, dict) else None)
     if number is None:
         return definition.get("padding")
