@@ -4,11 +4,15 @@ Two changes only: the named sets are read from small folders of the same form, b
 download logs; and `make test` is not run, because it is what runs this.
 """
 
+import ast
+import configparser
+import importlib.metadata
 import os
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import numpy as np
@@ -112,19 +116,47 @@ def test_every_other_command_runs(checkout: Path) -> None:
         assert (checkout / "runs" / "shop" / name).exists(), name
 
 
-def test_pip_install_works_in_an_empty_environment(checkout: Path, tmp_path: Path) -> None:
+def test_pip_install_puts_a_whole_tfrec_beside_its_requirements(
+    checkout: Path, tmp_path: Path
+) -> None:
+    """The requirements are borrowed from this environment: they take minutes to install."""
     assert "pip install ." in COMMANDS
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "env"], check=True)
     bin_folder = tmp_path / "env" / "bin"
+    own = sysconfig.get_path("purelib")
+    theirs = next((tmp_path / "env" / "lib").glob("python*/site-packages"))
+    (theirs / "requirements.pth").write_text(f"{own}\n")
     run(f"{bin_folder}/pip install --quiet .", checkout)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     shutil.copy(checkout / "clicks.csv", elsewhere)
     printed = run(
-        f"{bin_folder}/python -m tfrec.train --data clicks.csv --epochs 1 "
+        f"{bin_folder}/python -m tfrec.train --data clicks.csv --epochs 1 --model sasrec "
         "--columns user=uid,item=sku,timestamp=ts --baselines popularity",
         elsewhere,
     )
     assert "report: " in printed
     found = run(f"{bin_folder}/python -c 'import tfrec; print(tfrec.__file__)'", elsewhere)
-    assert str(tmp_path / "env") in found
+    assert str(theirs) in found
+
+
+def test_everything_that_is_imported_is_required() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    lines = config["options"]["install_requires"].split("\n")
+    required = {re.split(r"[ <>=!]", line)[0].lower() for line in lines if line.strip()}
+    homes = importlib.metadata.packages_distributions()
+    missing = set()
+    for path in (ROOT / "tfrec").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [name.name for name in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names = [node.module]
+            for name in {full.split(".")[0] for full in names}:
+                if name not in sys.stdlib_module_names and name != "tfrec":
+                    owners = {o.lower().replace("_", "-") for o in homes.get(name, [])}
+                    if not owners & required:
+                        missing.add(f"{name} in {path.relative_to(ROOT)}")
+    assert not missing
