@@ -18,6 +18,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tfrec.text.scratch import make_scratch
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^\$ (.+)$", README, re.MULTILINE)
@@ -62,6 +64,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (folder / ".venv" / part.name).symlink_to(part)
     (folder / ".venv" / ".installed").touch()
     write_clicks(folder)
+    make_scratch("tiny", ["thing number one", "thing of the shelf"], folder / "minilm")
     (folder / "movielens").mkdir()
     write_movielens(folder / "movielens")
     return folder
@@ -112,8 +115,10 @@ def test_every_other_command_runs(checkout: Path) -> None:
     for name in ("shop", "towers", "prepared"):
         assert (checkout / "runs" / name / "report.html").stat().st_size > 10_000
     kept = "config.yaml" + README.partition("```\nconfig.yaml")[2].partition("```")[0]
-    for name in re.findall(r"^(\S+) {2,}\S", kept, re.MULTILINE):
-        assert (checkout / "runs" / "shop" / name).exists(), name
+    names = re.findall(r"^(\S+) +\S", kept, re.MULTILINE)
+    assert len(names) > 8
+    for name in names:
+        assert (checkout / "runs" / "texts" / name).exists(), name
 
 
 def test_pip_install_puts_a_whole_tfrec_beside_its_requirements(
