@@ -83,8 +83,9 @@ def test_numeric_entities_are_decoded_as_python_does(codes: list[int], data: st.
     unstable = re.compile(r"[\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff&<>]")
     if unstable.search(expected) or any(0x1C000 < code < 0x20000 for code in codes):
         return
-    # Python leaves out what HTML calls an error; here it is a blank.
-    expected = "|".join(html.unescape(part) or " " for part in (text.split("|") if codes else []))
+    # Python leaves out control and non-characters; here the first are blanks, the others stay.
+    parts = zip(text.split("|"), codes, strict=False)
+    expected = "|".join(html.unescape(part) or chr(code) for part, code in parts)
     blank = re.sub(r"[\0-\x1f\x7f-\x9f]", " ", unicodedata.normalize("NFKC", expected))
     assert clean([text], PLAIN) == [" ".join(blank.split())]
 
@@ -108,6 +109,7 @@ def test_numeric_entities_are_decoded_as_python_does(codes: list[int], data: st.
         ("👩\u200d🚀 می\u200cخواهم", "👩\u200d🚀 می\u200cخواهم"),
         ("lone \ud800 surrogate", "lone ? surrogate"),
         ("\u1680 \u3000", ""),
+        ("&#128;&#x3FFFE;&#x110000;&#xD800;&#0;&#9999999;", "€\U0003fffe\ufffd\ufffd\ufffd\ufffd"),
     ],
 )
 def test_what_becomes_of(raw: str, plain: str) -> None:
@@ -147,7 +149,8 @@ def test_time_grows_with_the_length_only(piece: str) -> None:
 
     seconds(1000)
     # Quadratic time would take a thousand times more for the thirty times longer one.
-    assert seconds(1_000_000) < 150 * min(seconds(33_000) for _ in range(3)) + 0.1
+    long = min(seconds(1_000_000) for _ in range(2))
+    assert long < 200 * min(seconds(33_000) for _ in range(3)) + 0.1
 
 
 @settings(max_examples=10)

@@ -104,9 +104,12 @@ def test_a_second_call_encodes_nothing_and_is_much_faster(tmp_path: Path) -> Non
     start = time.perf_counter()
     first = item_vectors(TEXTS, encoder, tmp_path, batch_size=16)
     took = time.perf_counter() - start
-    start = time.perf_counter()
-    second = item_vectors(TEXTS, encoder, tmp_path, batch_size=16)
-    assert 50 * (time.perf_counter() - start) < took
+    again = []
+    for _ in range(5):  # a shared machine stalls now and then
+        start = time.perf_counter()
+        second = item_vectors(TEXTS, encoder, tmp_path, batch_size=16)
+        again.append(time.perf_counter() - start)
+    assert 50 * min(again) < took
     assert int(encoder.encoded) == len(TEXTS)
     np.testing.assert_array_equal(first, second)
 
