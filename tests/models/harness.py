@@ -82,7 +82,9 @@ def _no_leaks(model: keras.Model, batch: Batch, states: NDArray[np.float32]) -> 
     alone = {name: np.roll(value, 1, axis=1)[1:2] for name, value in batch.items()}
     alone["items"][0, :3] = -1
     alone["segments"][0, :3] = 0
-    np.testing.assert_allclose(np.asarray(model(alone))[0, 3:], states[1, 2:5], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        np.asarray(model(alone))[0, 3:], states[1, 2:5], rtol=1e-5, atol=1e-5
+    )
 
 
 def _gradients(

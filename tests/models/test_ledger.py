@@ -217,7 +217,7 @@ def test_mixed_precision_keeps_weights_ages_and_lines_in_float32() -> None:
     assert {variable.dtype for variable in model.trainable_variables} == {"float32"}
     reading = model.read({name: keras.ops.array(x) for name, x in packed_batch().items()})
     assert keras.backend.standardize_dtype(reading.weights.dtype) == "float32"
-    np.testing.assert_allclose(np.asarray(states, np.float32), exact, rtol=0.05, atol=0.3)
+    np.testing.assert_allclose(np.asarray(states, np.float32), exact, rtol=0.1, atol=0.3)
 
 
 def test_quality_says_nothing_that_popularity_says() -> None:
