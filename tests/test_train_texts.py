@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 
 from tests.training.worlds import arguments, train, weights, write_log
+from tfrec.config import resolve
+from tfrec.run import CONFIG, RunConfig, load_data
 from tfrec.text.catalogue_vectors import VECTORS
 from tfrec.text.encoder import load_encoder
 from tfrec.text.scratch import make_scratch
@@ -53,7 +56,8 @@ def test_a_run_keeps_its_vectors_and_opens_without_the_encoder(folder: Path) -> 
     assert "texts of 29 items as vectors of 128; 1 items have none" in done.stdout
     found = np.load(folder / "run" / VECTORS)
     assert found.shape == (ITEMS, 128)
-    items = sorted(f"i{n}" for n in range(ITEMS))
+    config = resolve(RunConfig, argparse.Namespace(), folder / "run" / CONFIG)
+    items = load_data(folder / "run", config).items["item_id"].to_pylist()
     encoder = load_encoder(folder / "bert", 16)
     texts = [f"Walk {n[1:]} of the {'north' if int(n[1:]) % 2 else 'south'} coast" for n in items]
     known = np.array([n != "i7" for n in items])
