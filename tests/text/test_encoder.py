@@ -81,8 +81,16 @@ def test_vectors_are_those_of_the_numpy_transformer(
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("activation", ["gelu", "gelu_new", "relu"])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("family", "activation"),
+    [
+        ("bert", "gelu_new"),
+        ("bert", "relu"),
+        ("roberta", "gelu_new"),
+        ("distilbert", "relu"),
+        ("gpt2", "gelu"),
+    ],
+)
 def test_activation_and_prefix_are_those_of_the_checkpoint(
     tmp_path: Path, family: str, activation: str
 ) -> None:
@@ -168,14 +176,9 @@ def test_the_fingerprint_follows_weights_tokenizer_and_pooling(tmp_path: Path) -
 def test_gradients_reach_every_weight_and_dropout_only_training(family: str, folders: Any) -> None:
     encoder = load_encoder(folders[family][0])
     texts = tf.constant(TEXTS)
-
-    @tf.function
-    def step() -> Any:
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_sum(encoder(texts, training=True) ** 3)
-        return loss, tape.gradient(loss, [v.value for v in encoder.trainable_variables])
-
-    loss, gradients = step()
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(encoder(texts, training=True) ** 3)
+    gradients = tape.gradient(loss, [v.value for v in encoder.trainable_variables])
     assert np.isfinite(loss)
     for variable, gradient in zip(encoder.trainable_variables, gradients, strict=True):
         assert gradient is not None, variable.path
@@ -184,8 +187,7 @@ def test_gradients_reach_every_weight_and_dropout_only_training(family: str, fol
             assert np.abs(tf.convert_to_tensor(gradient)).max() > 0, variable.path
     plain = encoder(texts).numpy()
     np.testing.assert_array_equal(plain, encoder(texts).numpy())
-    if family != "gpt2":  # its tiny config has dropout 0.1, often without effect on this size
-        assert np.abs(encoder(texts, training=True).numpy() - plain).max() > 1e-3
+    assert np.abs(encoder(texts, training=True).numpy() - plain).max() > 1e-3
 
 
 def test_tokenising_in_a_data_pipeline_is_the_same(encoders: dict[str, Encoder]) -> None:

@@ -189,7 +189,8 @@ def test_presets_of_keras_hub(tmp_path: Path, kind: str) -> None:
     if "Bert" in kind:
         fast = tiny_tokenizers.bert()
         vocabulary = list(tiny_tokenizers.bert_vocabulary())
-        options: dict[str, Any] = {"lowercase": True, "vocabulary": vocabulary}
+        options: dict[str, Any] = {"lowercase": True, "strip_accents": True}
+        options["vocabulary"] = vocabulary
     else:
         fast = tiny_tokenizers.roberta() if kind == "Roberta" else tiny_tokenizers.gpt2()
         model = json.loads(fast.to_str())["model"]

@@ -26,6 +26,7 @@ def config(family: str, vocabulary: int, **changes: Any) -> dict[str, Any]:
             "n_positions": POSITIONS,
             "activation_function": "gelu_new",
             "layer_norm_epsilon": 1e-3,
+            "resid_pdrop": 0.3,
         }
     elif family == "distilbert":
         found = {

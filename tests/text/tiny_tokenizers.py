@@ -12,9 +12,13 @@ ROBERTA_SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 SIZE = 700
 
 
-@functools.cache
 def bert_vocabulary(lowercase: bool = True) -> tuple[str, ...]:
     """Words, pieces and most characters of the corpus; some characters are left unknown."""
+    return _word_pieces(lowercase)
+
+
+@functools.cache  # training twice breaks ties in two ways
+def _word_pieces(lowercase: bool) -> tuple[str, ...]:
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
     made = Tokenizer(models.WordPiece(unk_token="[UNK]"))

@@ -12,7 +12,7 @@ class Architecture:
 
     keras-hub fixes the activation and the epsilon of the layer norms per class: its BERT has the
     tanh form of gelu, where Hugging Face's has the exact one, so that vectors would be off by
-    about 1e-3. Both are set here after the backbone is made.
+    some 1e-4. Both are set here after the backbone is made.
 
     Attributes:
         backbone: class in `keras_hub.models`, e.g. "BertBackbone".

@@ -54,8 +54,8 @@ def download(where: str) -> Path:
 def read_preset(where: str) -> tuple[Architecture, Any, str]:
     """A preset of keras-hub: its architecture, backbone and tokenizer, the latter as JSON.
 
-    keras-hub's tokenizer only lends its vocabulary and options. The text is cut as the original
-    BERT and GPT-2 cut it, which keras-hub's layer does almost, but not quite.
+    keras-hub's tokenizer only lends its vocabulary and options (its uncased BERT keeps accents
+    unless it says otherwise). The text is cut as Hugging Face's tokenizers cut it.
 
     Raises:
         UserError: no such preset, or of a family that is not supported.
@@ -125,6 +125,8 @@ def _definition(kind: str, tokenizer: Any) -> str:
                 (end, numbers[end]), (start, numbers[start])
             )
             special += [start, tokenizer.pad_token, tokenizer.mask_token]
+            # A token to Hugging Face, which keras-hub has no name for.
+            special += [token for token in ("<unk>",) if token in numbers]
     mask = getattr(tokenizer, "mask_token", None)
     left = kind == "RobertaBackbone"
     made.add_special_tokens(
