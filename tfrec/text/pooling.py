@@ -68,8 +68,8 @@ def pool(states: Any, mask: Any, pooling: Pooling) -> Any:
         >>> mask = tf.constant([[True, True, False]])
         >>> pool(states, mask, Pooling("mean")).numpy().tolist()
         [[2.0, 2.0]]
-        >>> pool(states, mask, Pooling("last", normalise=True)).numpy().round(2).tolist()
-        [[0.6, 0.8]]
+        >>> pool(states, mask, Pooling("last", normalise=True)).numpy().round(1)
+        array([[0.6, 0.8]], dtype=float32)
     """
     states = tf.cast(states, tf.float32)
     real = tf.cast(mask, tf.float32)[..., tf.newaxis]  # [N, length, 1]
