@@ -140,7 +140,7 @@ def test_texts_without_words_and_no_texts_at_all(family: str, encoders: dict[str
     assert np.isfinite(encoder.encode_many(["half a pair \ud83d"])).all()
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["bert", "gpt2"])
 def test_saved_and_loaded_it_is_the_same(
     tmp_path: Path, family: str, encoders: dict[str, Encoder]
 ) -> None:
@@ -208,20 +208,20 @@ def test_lengths_are_multiples_of_eight_up_to_the_greatest(tmp_path: Path) -> No
     assert widths == [8, 8, 16, 20, 20]
 
 
-@pytest.mark.parametrize("family", ["bert", "gpt2"])
 def test_a_saved_model_takes_strings_in_a_fresh_process(
-    tmp_path: Path, family: str, encoders: dict[str, Encoder]
+    tmp_path: Path, encoders: dict[str, Encoder]
 ) -> None:
-    encoder = encoders[family]
+    """One of WordPiece and one of byte pairs."""
+    families = ["bert", "gpt2"]
 
     class Served(tf.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.encoder = encoder
+            self.encoders = [encoders[family] for family in families]
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
         def vectors(self, texts: Any) -> Any:
-            return self.encoder(texts)
+            return tf.stack([encoder(texts) for encoder in self.encoders])
 
     tf.saved_model.save(Served(), str(tmp_path / "model"))
     np.save(tmp_path / "texts.npy", np.array(TEXTS))
@@ -233,5 +233,5 @@ texts = np.load(folder + "/texts.npy")
 np.save(folder + "/vectors.npy", model.vectors(tf.constant(texts)).numpy())
 """
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
-    expected = encoder(tf.constant(TEXTS)).numpy()
+    expected = [encoders[family](tf.constant(TEXTS)).numpy() for family in families]
     np.testing.assert_allclose(np.load(tmp_path / "vectors.npy"), expected, rtol=1e-5, atol=1e-5)

@@ -220,6 +220,19 @@ def test_presets_of_keras_hub(tmp_path: Path, kind: str) -> None:
     )
 
 
+def test_what_the_hub_has_in_its_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    cached = tmp_path / "models--somebody--tiny"
+    write_checkpoint(cached / "snapshots" / ("0" * 40), "bert")
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("0" * 40)
+    there = load_encoder(cached / "snapshots" / ("0" * 40))
+    assert load_encoder("hf:somebody/tiny").fingerprint == there.fingerprint
+
+
 def test_a_download_that_fails_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import huggingface_hub.constants
 

@@ -66,7 +66,9 @@ CHARACTERS = st.one_of(
 )
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", ["bert uncased", "bert plain", "gpt2", "roberta with prefix space"]
+)
 @given(texts=st.lists(st.lists(CHARACTERS, max_size=40).map("".join), min_size=1, max_size=4))
 def test_any_text(kind: str, texts: list[str]) -> None:
     check(*both(kind), texts)
