@@ -36,7 +36,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "8 facets of 8": {"model.facets": 8, "model.facet_dim": 8},
     "softmax": {"model.weights": "softmax"},
     "sink": {"model.weights": "sink"},
-    "root": {"model.weights": "root"},
     "pointwise": {"model.weights": "pointwise"},
     "hstu": {"model.encoder": "hstu"},
     "residual": {"model.residual": True},

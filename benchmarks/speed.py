@@ -53,7 +53,14 @@ def tfrec_worker(log: Path, epochs: int, rows: int) -> dict[str, float]:
         sasrec, train = ModelConfig(model="sasrec", **MODEL), split.train()
         model = build_model(sasrec, data, train)
         objective, batches = setup.make_objective_and_batches(
-            config, sasrec, LossConfig(), data, train, count_items(train, data.num_items), 1, True
+            config,
+            sasrec,
+            LossConfig(),
+            data,
+            train,
+            count_items(train, data.num_items),
+            replicas=1,
+            keep_seen=True,  # as the other side does
         )
         optimizer = setup.make_optimizer(config, model.trainable_variables, batches.steps_per_epoch)
         nothing = {"ndcg@10": 0.0}

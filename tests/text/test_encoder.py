@@ -123,8 +123,6 @@ def test_a_text_has_the_same_vector_in_any_company(
     together = encoder(tf.constant([*TEXTS, "long " * 40])).numpy()[:-1]
     alone = np.concatenate([encoder(tf.constant([text])).numpy() for text in TEXTS])
     np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-5)
-    many = encoder.encode_many(TEXTS * 3, batch_size=4)
-    np.testing.assert_allclose(many, np.tile(alone, (3, 1)), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -136,8 +134,6 @@ def test_texts_without_words_and_no_texts_at_all(family: str, encoders: dict[str
         # Nothing marks the ends of its texts, so there is no token to read.
         np.testing.assert_array_equal(vectors[0], 0)
     assert encoder(tf.constant([], tf.string)).shape == (0, DIM)
-    assert encoder.encode_many([]).shape == (0, DIM)
-    assert np.isfinite(encoder.encode_many(["half a pair \ud83d"])).all()
 
 
 @pytest.mark.parametrize("family", ["bert", "gpt2"])

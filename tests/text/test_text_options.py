@@ -53,7 +53,7 @@ def test_forms_of_an_encoder(encoder: str) -> None:
         ("--text-encoder", "hf:", "a name is missing"),
         ("--text-encoder", " ", "expected none, a folder"),
         ("--text-template", "{title", "--text-template"),
-        ("--text-max-length", "0", "expected 1 or more"),
+        ("--text-max-length", "-1", "expected 0 or more"),
         ("--text-batch-size", "-1", "expected 1 or more"),
     ],
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from tfrec.atomic import written
 from tfrec.errors import UserError
 from tfrec.interest.fitting.action_readout import ActionReadout
 from tfrec.interest.fitting.calibrators import Isotonic, Temperature
@@ -134,15 +134,10 @@ class Readouts:
         about = json.dumps({"format_version": FORMAT_VERSION})
         arrays[_ABOUT] = np.frombuffer(about.encode(), np.uint8)
         path = folder / READOUTS
-        aside = path.with_suffix(".part")
         try:
-            with aside.open("wb") as file:
+            with written(path) as file:
                 np.savez(file, allow_pickle=False, **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(path)
         except OSError as error:
-            aside.unlink(missing_ok=True)
             raise UserError(f"cannot write {path}: {error.strerror}") from None
 
     @classmethod

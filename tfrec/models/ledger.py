@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from tfrec.models.facet_weights import DAY, FacetWeights
+from tfrec.models.history_mask import history_mask
 from tfrec.models.hstu import HSTUBlock
 from tfrec.models.item_tower import ItemTower
 from tfrec.models.ledger_parts import ItemSide, Reading, gaps, log_seconds, shrunken_mean
@@ -245,10 +246,8 @@ class Ledger(keras.Model):
         strengths = ops.where(real, self.standardised(batch["strengths"]), 0.0)
         actions = ops.where(real, batch["actions"], 0)
 
-        # True: the query may read the key: one history, and the key is not newer.
-        same = segments[:, :, None] == segments[:, None, :]
-        order = ops.arange(ops.shape(items)[1])
-        mask = ops.logical_and(same, order[:, None] >= order[None, :])  # [batch, query, key]
+        mask = history_mask(segments)
+        events = ops.logical_and(mask, real[:, None, :])
         x = embedded + self.action_embedding(actions)
         states = self._encode(x, times, segments, strengths, mask, training)
 
@@ -258,21 +257,10 @@ class Ledger(keras.Model):
         since = ops.where(real, log_seconds(asked - times), 0.0)
         queries = states + self.request_features(ops.cast(since, dtype)[..., None])
         ages = ops.maximum(asked[:, :, None] - times[:, None, :], 0)
-        weights = self.facet_weights(
-            queries,
-            states,
-            ops.cast(ages, "float32") / DAY,
-            actions,
-            strengths,
-            ops.logical_and(mask, real[:, None, :]),
-        )
+        days = ops.cast(ages, "float32") / DAY
+        weights = self.facet_weights(queries, states, days, actions, strengths, events)
         if self.topic_weights is not None:
-            topics = self.topic_weights(
-                ops.cast(ages, "float32") / DAY,
-                actions,
-                strengths,
-                ops.logical_and(mask, real[:, None, :]),
-            )
+            topics = self.topic_weights(days, actions, strengths, events)
             weights = ops.concatenate([weights, topics], axis=1)
         sign = ops.take(self.sign, actions) + strengths * ops.take(self.sign_slope, actions)
         values = self.value(self.dropout(embedded, training=training))

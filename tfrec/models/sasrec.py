@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tfrec.models.history_mask import history_mask
 from tfrec.models.transformer import TransformerBlock
 
 
@@ -97,11 +98,7 @@ class SASRec(keras.Model):
         embedded = embedded + self.position_embedding(batch["positions"])
         states = self.dropout(self.input_norm(embedded), training=training)  # [batch, length, dim]
 
-        # True: the query may read the key, because both belong to one history and the key is
-        # not newer.
-        same = segments[:, :, None] == segments[:, None, :]
-        order = ops.arange(ops.shape(items)[1])
-        mask = ops.logical_and(same, order[:, None] >= order[None, :])  # [batch, query, key]
+        mask = history_mask(segments)
         for block in self.blocks:
             states = block(states, mask, training=training)
         return self.norm(states)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import keras
@@ -39,32 +40,21 @@ class StrengthReadout(keras.layers.Layer):
 
     def build(self, input_shape: Any = None) -> None:
         small = keras.initializers.Constant(-2.0)
-        self.bias = self.add_weight(autocast=False, shape=(), initializer="zeros", name="bias")
-        self.by_habit = self.add_weight(
-            autocast=False, shape=(), initializer="ones", name="by_habit"
-        )
-        self.by_item = self.add_weight(
-            autocast=False, shape=(self.num_items,), initializer="zeros", name="by_item"
-        )
-        self.by_crowd = self.add_weight(
-            autocast=False, shape=(), initializer="zeros", name="by_crowd"
-        )
-        self.by_facet = self.add_weight(
-            autocast=False, shape=(self.facets,), initializer=small, name="by_facet"
-        )
-        self.by_grade = self.add_weight(
-            autocast=False, shape=(self.facets,), initializer=small, name="by_grade"
-        )
+        exact = functools.partial(self.add_weight, autocast=False)
+        self.bias = exact(shape=(), initializer="zeros", name="bias")
+        self.by_habit = exact(shape=(), initializer="ones", name="by_habit")
+        self.by_item = exact(shape=(self.num_items,), initializer="zeros", name="by_item")
+        self.by_crowd = exact(shape=(), initializer="zeros", name="by_crowd")
+        self.by_facet = exact(shape=(self.facets,), initializer=small, name="by_facet")
+        self.by_grade = exact(shape=(self.facets,), initializer=small, name="by_grade")
         # q, x and y.
         vectors: dict[str, Any] = {
             "shape": (self.num_items, LIKING_DIM),
             "initializer": keras.initializers.RandomNormal(stddev=0.1),
         }
-        self.target_vectors = self.add_weight(autocast=False, name="target_vectors", **vectors)
-        self.grade_vectors = self.add_weight(autocast=False, name="grade_vectors", **vectors)
-        self.event_vectors = self.add_weight(
-            autocast=False, name="event_vectors", **(vectors | {"initializer": "zeros"})
-        )
+        self.target_vectors = exact(name="target_vectors", **vectors)
+        self.grade_vectors = exact(name="grade_vectors", **vectors)
+        self.event_vectors = exact(name="event_vectors", **(vectors | {"initializer": "zeros"}))
         self.built = True
 
     def grades(self, items: Any, strengths: Any, rated: Any) -> Any:

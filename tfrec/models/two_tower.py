@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
+from tfrec.models.history_mask import history_mask
+
 
 @keras.saving.register_keras_serializable("tfrec")
 class TwoTower(keras.Model):
@@ -91,11 +93,8 @@ class TwoTower(keras.Model):
         real = ops.expand_dims(ops.cast(items >= 0, self.compute_dtype), -1)
         embedded = self.item_embedding(ops.maximum(items, 0)) * real  # [batch, length, dim]
 
-        # Mean of the events of the same history that are not newer.
-        order = ops.arange(ops.shape(items)[1])
-        same = segments[:, :, None] == segments[:, None, :]
-        mask = ops.logical_and(same, order[:, None] >= order[None, :])
-        weights = ops.cast(mask, self.compute_dtype)  # [batch, query, key]
+        # Mean of the events of the history.
+        weights = ops.cast(history_mask(segments), self.compute_dtype)
         weights = weights / ops.sum(weights, axis=-1, keepdims=True)
         history = self.dropout(ops.matmul(weights, embedded), training=training)
         return _unit(_apply(self.user_tower, history))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from tfrec.atomic import written
 from tfrec.console import count, say
 from tfrec.errors import UserError
 
@@ -62,18 +63,20 @@ def catalogue_vectors(
     if (kept := text_vectors(run)) is not None:
         return kept
     from tfrec.text.encoder import load_encoder
-    from tfrec.text.shards import written
     from tfrec.text.vectors import item_vectors
 
     texts = catalogue_texts(data, config)
-    encoder = load_encoder(config.text_encoder, config.text_max_length)
+    encoder = load_encoder(config.text_encoder, config.text_max_length or None)
     known = np.array([bool(text) for text in texts])
     found = np.zeros((len(texts), encoder.dim), np.float32)
     found[known] = item_vectors(
         [text for text in texts if text], encoder, cache, config.text_batch_size
     )
-    with written(run / VECTORS) as file:
-        np.save(file, found)
+    try:
+        with written(run / VECTORS) as file:
+            np.save(file, found)
+    except OSError as error:
+        raise UserError(f"cannot write {run / VECTORS}: {error.strerror}") from None
     without = len(texts) - int(known.sum())
     say(
         f"texts of {count(int(known.sum()))} items as vectors of {encoder.dim}"

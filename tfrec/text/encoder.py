@@ -7,13 +7,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from tfrec.atomic import write_text
@@ -28,8 +26,6 @@ from tfrec.text.tokenizer_files import read_json, read_tokenizer
 # Files of an encoder's own folder. The first is written last: it says that the folder is whole.
 ENCODER, TOKENIZER, WEIGHTS = "encoder.json", "tokenizer.json", "encoder.weights.h5"
 _FORMAT = 1
-# Texts that are tokenised at once.
-_CHUNK = 4096
 
 
 class TextEncoder(Protocol):
@@ -127,32 +123,6 @@ class Encoder(keras.Model):
 
     def call(self, texts: Any, training: bool = False) -> Any:
         return self.encode_tokens(self.tokenize(texts), training)
-
-    def encode_many(self, texts: Sequence[str], batch_size: int = 64) -> npt.NDArray[np.float32]:
-        """Vectors of many texts, float32 [len(texts), dim], in batches of texts of like length."""
-        vectors = np.zeros((len(texts), self.dim), np.float32)
-        if not len(texts):
-            return vectors
-        shapes = [
-            {
-                "token_ids": tf.TensorSpec([None, None], tf.int32),
-                "padding_mask": tf.TensorSpec([None, None], tf.bool),
-            }
-        ]
-        run = tf.function(self.encode_tokens, input_signature=shapes, autograph=False)
-        # Half a surrogate pair is no text, and no reason to stop.
-        encoded = [text.encode("utf-8", "replace") for text in texts]
-        chunks = [
-            self.tokenizer.ragged(tf.constant(encoded[first : first + _CHUNK]))
-            for first in range(0, len(texts), _CHUNK)
-        ]
-        tokens = tf.concat(chunks, axis=0)
-        # The longest first, so that memory is found out about at once.
-        order = np.argsort(-tokens.row_lengths().numpy(), kind="stable")
-        for first in range(0, len(order), batch_size):
-            rows = order[first : first + batch_size]
-            vectors[rows] = run(self.tokenizer.pad(tf.gather(tokens, rows))).numpy()
-        return vectors
 
     def save(self, folder: str | Path) -> None:
         """Writes a folder that `load_encoder` reads: encoder.json, tokenizer.json, weights.

@@ -34,7 +34,7 @@ class TextConfig:
         "beside a missing value goes with it. Not given: every text column, joined by '. '",
     )
     text_max_length: int = option(
-        128, "tokens of a text that the encoder reads; time and memory grow with it", metavar="N"
+        0, "tokens of a text that the encoder reads; 0: as many as it was made for", metavar="N"
     )
     text_batch_size: int = option(
         64, "texts per call of the encoder; does not change their vectors", metavar="N"
@@ -51,12 +51,12 @@ class TextConfig:
         _check_encoder(self.text_encoder)
         if self.text_template:
             check_template(self.text_template)
-        for flag, value in (
-            ("--text-max-length", self.text_max_length),
-            ("--text-batch-size", self.text_batch_size),
+        for flag, value, least in (
+            ("--text-max-length", self.text_max_length, 0),
+            ("--text-batch-size", self.text_batch_size, 1),
         ):
-            if value < 1:
-                raise UserError(f"{flag} is {value}, expected 1 or more")
+            if value < least:
+                raise UserError(f"{flag} is {value}, expected {least} or more")
 
 
 def _check_encoder(encoder: str) -> None:

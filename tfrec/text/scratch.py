@@ -148,7 +148,7 @@ def _config(size: Size, vocabulary: int) -> dict[str, Any]:
         "num_hidden_layers": size.layers,
         "num_attention_heads": size.heads,
         "intermediate_size": size.hidden,
-        # keras-hub's BERT computes the tanh form, as the original code did.
+        # The tanh form, as the original code computes it.
         "hidden_act": "gelu_new",
         "hidden_dropout_prob": 0.1,
         "attention_probs_dropout_prob": 0.1,

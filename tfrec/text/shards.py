@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
-import uuid
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import numpy.typing as npt
 
+from tfrec.atomic import written
 from tfrec.errors import UserError
 
 Float32 = npt.NDArray[np.float32]
@@ -49,14 +47,15 @@ class Shards:
     def __init__(self, folder: Path, dim: int) -> None:
         self._folder = folder
         self._dim = dim
-        with _explained(folder):
+        with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
             _clear_abandoned(folder)
 
     def add(self, keys: Keys, vectors: Float32) -> None:
         """One more shard: keys [n], vectors [n, dim]."""
         digest = hashlib.sha256(keys.tobytes()).hexdigest()
-        with written(self._folder / f"{digest}.npz") as file:
+        path = self._folder / f"{digest}.npz"
+        with explained(path), written(path, shared=True) as file:
             np.savez(file, keys=keys, vectors=vectors)
 
     def known(self, keys: Keys) -> npt.NDArray[np.bool_]:
@@ -77,12 +76,12 @@ class Shards:
                 yield place[new], vectors[new]
 
     def _paths(self) -> list[Path]:
-        with _explained(self._folder):
+        with explained(self._folder):
             return sorted(self._folder.glob("*.npz"))
 
     def _found(self, path: Path, keys: Keys, vectors: bool) -> Iterator[tuple[Int64, Float32]]:
         """The part of a shard that is among the keys; nothing of a damaged one."""
-        with _explained(path):
+        with explained(path):
             try:
                 with np.load(path) as shard:
                     some: Keys = shard["keys"]
@@ -100,25 +99,6 @@ class Shards:
             yield place[taken], all_vectors[taken]
 
 
-@contextmanager
-def written(path: Path) -> Iterator[IO[bytes]]:
-    """A file that stands at its path as a whole or not at all, whoever else writes it.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    aside = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
-    with _explained(path):
-        try:
-            with aside.open("w+b") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
-
-
 def _clear_abandoned(folder: Path) -> None:
     for path in folder.glob("*.part"):
         try:
@@ -129,7 +109,8 @@ def _clear_abandoned(folder: Path) -> None:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
+    """What the system refuses in the cache, as a mistake that the user can put right."""
     try:
         yield
     except OSError as error:

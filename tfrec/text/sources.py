@@ -16,6 +16,7 @@ _BACKBONES = ("BertBackbone", "DistilBertBackbone", "RobertaBackbone", "GPT2Back
 
 
 def is_preset(where: str) -> bool:
+    """Whether a preset of keras-hub is meant."""
     return where.startswith(_PRESET)
 
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from tfrec.atomic import written
 from tfrec.console import Progress, import_tensorflow
 from tfrec.errors import UserError
-from tfrec.text.shards import KEY, Float32, Int64, Keys, Shards, written
+from tfrec.text.shards import KEY, Float32, Int64, Keys, Shards, explained
 
 if TYPE_CHECKING:
     from tfrec.text.encoder import TextEncoder
@@ -190,18 +191,20 @@ def _assemble(shards: Shards, wanted: Wanted, dim: int, result: Path) -> None:
     rows = np.argsort(wanted.inverse, kind="stable")  # rows of the list, by key
     ends = np.searchsorted(wanted.inverse, np.arange(len(wanted.keys) + 1), sorter=rows)
     left = len(wanted.keys)
-    with written(result) as file:
-        header = {"descr": "<f4", "fortran_order": False, "shape": (len(rows), dim)}
-        np.lib.format.write_array_header_1_0(file, header)
-        begin = file.tell()
+    with explained(result), written(result, shared=True) as file:
+        shape = (len(rows), dim)
+        matrix = np.lib.format.open_memmap(file.name, "w+", np.dtype(np.float32), shape)
         for places, vectors in shards.vectors(wanted.keys):
             left -= len(places)
-            for place, vector in zip(places, vectors, strict=True):
-                for row in rows[ends[place] : ends[place + 1]]:
-                    file.seek(begin + int(row) * 4 * dim)
-                    file.write(vector)
+            counts = ends[places + 1] - ends[places]
+            # Where each place's rows begin, and then one further for each of them.
+            within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+            matrix[rows[np.repeat(ends[places], counts) + within]] = np.repeat(
+                vectors, counts, axis=0
+            )
         if left:
             raise _IncompleteError
+        matrix.flush()
 
 
 def _mapped(path: Path, count: int, dim: int) -> Float32 | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tfrec.atomic import written
 from tfrec.errors import UserError
 
 _STATE = "state"
@@ -29,20 +29,10 @@ def save(path: Path, variables: Sequence[Any], state: dict[str, Any]) -> None:
     """
     arrays = {f"{n:05d}": np.asarray(variable.numpy()) for n, variable in enumerate(variables)}
     arrays[_STATE] = np.frombuffer(json.dumps(state).encode(), np.uint8)
-    aside = path.with_suffix(".part")
     try:
-        with aside.open("wb") as file:
+        with written(path) as file:
             np.savez(file, allow_pickle=False, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # the rename itself must survive a power cut
-        finally:
-            os.close(folder)
     except OSError as error:
-        aside.unlink(missing_ok=True)
         raise UserError(f"cannot write the checkpoint {path}: {error.strerror}") from None
 
 

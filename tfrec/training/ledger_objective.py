@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from tfrec.data.sequences import Float32
+from tfrec.models.history_mask import history_mask
 from tfrec.models.ledger import Ledger
 from tfrec.models.ledger_parts import Reading
 from tfrec.training import disentangling_losses, interest_losses
@@ -209,11 +210,10 @@ def long_short(model: Ledger, reading: Reading, parts: _Parts, batch: dict[str, 
     """The lasting facet resembles the whole history, the momentary one its last events."""
     order = ops.argsort(model.half_life_days())
     items = batch["items"]
-    same = ops.equal(batch["segments"][:, :, None], batch["segments"][:, None, :])
     place = ops.arange(items.shape[1])
     apart = place[:, None] - place[None, :]
     real = ops.cast(items >= 0, "float32")[:, None, :]
-    whole = ops.cast(ops.logical_and(same, apart >= 0), "float32") * real
+    whole = ops.cast(history_mask(batch["segments"]), "float32") * real
     recent = whole * ops.cast(apart < RECENT, "float32")
     known = ops.sum(whole, axis=-1)
     weights = batch["weights"] * ops.cast(known > SHORTEST, "float32")
@@ -278,10 +278,8 @@ def deletion_consistency(
     change = states[:rows] - states[rows:]
     line = ops.pad(line, ((0, 0), (0, 0), (0, change.shape[-1] - width)))  # [R, L, S]
 
-    same = ops.equal(part["segments"][:, :, None], part["segments"][:, None, :])
-    place = ops.arange(same.shape[1])
-    later = ops.logical_and(same, place[:, None] >= place[None, :])
-    asked = ops.any(ops.logical_and(later, deleted[:, None, :]), axis=-1)
+    after = ops.logical_and(history_mask(part["segments"]), deleted[:, None, :])
+    asked = ops.any(after, axis=-1)
     weights = ops.cast(asked, "float32")
     weights = weights / ops.maximum(ops.sum(weights), 1.0)
     own = ops.take(matrix, part["targets"], axis=0)

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 from keras import ops
 
+from tfrec.models.history_mask import history_mask
+
 # Positions whose logits are alive at one time in the full softmax. A block of 512 x 3,416 logits
 # stays in a CPU's cache; the whole batch would be 25,000 x 3,416.
 BLOCK = 512
@@ -115,14 +117,6 @@ def _blocked_cross_entropy(states: Any, item_matrix: Any, parts: dict[str, Any],
     return loss_with_gradient(states, item_matrix)
 
 
-def _history(segments: Any) -> Any:
-    """bool [B, L, L]: the second column belongs to the history of the first."""
-    place = ops.arange(segments.shape[1])
-    return ops.logical_and(
-        ops.equal(segments[:, :, None], segments[:, None, :]), place[:, None] >= place[None, :]
-    )
-
-
 def _seen(segments: Any, items: Any, num_items: int) -> Any:
     """bool [B, L, I]: the history of this column holds the item.
 
@@ -130,7 +124,7 @@ def _seen(segments: Any, items: Any, num_items: int) -> Any:
     """
     rows, length = segments.shape
     # A pair that is no history marks the column's own item, which is marked anyway.
-    marked = ops.where(_history(segments), items[:, None, :], items[:, :, None])
+    marked = ops.where(history_mask(segments), items[:, None, :], items[:, :, None])
     marked = ops.reshape(ops.maximum(marked, 0), (-1,))
     columns = ops.repeat(ops.arange(rows * length, dtype=marked.dtype), length)
     nothing = ops.zeros((rows * length, num_items), "bool")
@@ -208,7 +202,7 @@ def _sampled_logits(
     out = ops.equal(targets[:, :, None], drawn[:, None, :])
     if not keep_seen:
         held = ops.cast(batch["items"][:, :, None] == drawn[:, None, :], "float32")
-        history = ops.cast(_history(batch["segments"]), "float32")
+        history = ops.cast(history_mask(batch["segments"]), "float32")
         out = ops.logical_or(out, ops.matmul(history, held) > 0)
     return positive, ops.where(out, MASKED, ops.cast(negative, "float32"))
 
