@@ -212,7 +212,7 @@ def test_read_outs_of_a_run_are_found(run: LedgerRun, tmp_path: Path) -> None:
     assert load_run(tmp_path / "run").readouts is not None
 
 
-@pytest.mark.parametrize("wish", ["crowd", "facet", "forget"])
+@pytest.mark.parametrize("wish", ["crowd", "history", "facet", "forget"])
 def test_a_wish_moves_every_score_by_gain_minus_one_times_its_lines(
     run: LedgerRun, wish: str
 ) -> None:
@@ -221,6 +221,7 @@ def test_a_wish_moves_every_score_by_gain_minus_one_times_its_lines(
     forgotten = plain[0]["events"][0]["item"]
     feedback = {
         "crowd": Feedback(crowd=0.25),
+        "history": Feedback(history=0.0),
         "facet": Feedback(more_facets={facet: 3.0}),
         "forget": Feedback(forget=[forgotten]),
     }[wish]
@@ -233,6 +234,7 @@ def test_a_wish_moves_every_score_by_gain_minus_one_times_its_lines(
         one = by_item[moved["item"]]
         expected = {
             "crowd": (0.25 - 1) * one["conformity"],
+            "history": -sum(e["value"] for e in one["events"]),
             "facet": (3 - 1) * sum(event["contributions"][1] for event in one["events"]),
             "forget": -sum(e["value"] for e in one["events"] if e["item"] == forgotten),
         }[wish]
@@ -247,6 +249,28 @@ def test_a_blocked_category_does_not_come(run: LedgerRun) -> None:
     assert after
     assert all(int(moved["item"][1:]) % 2 == 0 for moved in after)
     assert all(moved["promised"] == 0 for moved in after)
+
+
+def test_a_calibrated_list_has_the_history_s_categories(run: LedgerRun) -> None:
+    plain = [one["item"] for one in numbers(run, user="u3", top=6)["explanation"]]
+    by_strength = {
+        strength: numbers(run, user="u3", top=6, calibrate=strength)["calibrated"]
+        for strength in (0.0, 0.5, 1.0)
+    }
+    assert {one["item"] for one in by_strength[0.0]["list"]} == set(plain)
+    assert [one["rank_before"] for one in by_strength[0.0]["list"]] == [1, 2, 3, 4, 5, 6]
+    found = by_strength[1.0]
+    divergences = [by_strength[s]["divergence"]["after"] for s in (0.0, 0.5, 1.0)]
+    assert divergences == sorted(divergences, reverse=True)
+    kinds = ["Space" if int(one["item"][1:]) % 2 == 0 else "Love" for one in found["list"]]
+    for name, shares in found["categories"].items():
+        assert shares["after"] == pytest.approx(kinds.count(name) / 6)
+        assert abs(shares["after"] - shares["history"]) < 1 / 6
+    blocked = numbers(run, user="u3", top=6, calibrate=1.0, blocked=["Love"])["calibrated"]
+    assert all(int(one["item"][1:]) % 2 == 0 for one in blocked["list"])
+    for language in ("en", "zh"):
+        question = Question("u3", language=language, calibrate=0.5)
+        assert "λ = 0.5" in page(answer(run, question))
 
 
 def test_the_history_comes_again_only_where_rankings_keep_it(run: LedgerRun) -> None:
@@ -300,6 +324,8 @@ def test_both_languages_have_a_page(run: LedgerRun) -> None:
         (Question("u3", feedback=Feedback(forget=["i999"])), "not in the history; did you mean"),
         (Question("u3", feedback=Feedback(crowd=-1)), "crowd: the factor must be at least 0"),
         (Question("u3", blocked=["Lov"]), "did you mean 'Love'"),
+        (Question("u3", feedback=Feedback(history=-1)), "history: the factor must be at least 0"),
+        (Question("u3", calibrate=1.5), "--calibrate 1.5 must be from 0 to 1"),
         (Question("u3", at="soon"), "--at 'soon' is not a time"),
     ],
 )

@@ -82,6 +82,16 @@ def parser() -> argparse.ArgumentParser:
     wishes.add_argument(
         "--crowd", metavar="GAIN", type=float, default=1.0, help="pull of the crowd; 0: none"
     )
+    wishes.add_argument(
+        "--history", metavar="GAIN", type=float, default=1.0, help="of all past events; 0: none"
+    )
+    wishes.add_argument(
+        "--calibrate",
+        metavar="LAMBDA",
+        type=float,
+        help="also a list whose categories are in the proportions of the history: 0 by "
+        "probability alone, 1 by categories alone",
+    )
     return made
 
 
@@ -155,9 +165,17 @@ def _question(flags: argparse.Namespace) -> Question:
         less_facets=_factors("--less", flags.less),
         forget=flags.forget,
         crowd=flags.crowd,
+        history=flags.history,
     )
     return Question(
-        flags.user, flags.item, flags.at, flags.top, flags.language, feedback, flags.block
+        flags.user,
+        flags.item,
+        flags.at,
+        flags.top,
+        flags.language,
+        feedback,
+        flags.block,
+        flags.calibrate,
     )
 
 

@@ -27,6 +27,7 @@ class Feedback:
         less_facets: facet name -> factor from 0 to 1.
         forget: item ids of the history; all events with them count 0.
         crowd: factor of the conformity line; 0 leaves the crowd out.
+        history: factor of all events' lines; 0 leaves the history out.
     """
 
     less_like: Sequence[str] = ()
@@ -34,6 +35,7 @@ class Feedback:
     less_facets: Mapping[str, float] = field(default_factory=dict)
     forget: Sequence[str] = ()
     crowd: float = 1.0
+    history: float = 1.0
 
 
 class Gains(NamedTuple):
@@ -74,7 +76,9 @@ def gains(feedback: Feedback, ledgers: Sequence[LedgerLines]) -> Gains:
         1.25
     """
     first = _one_history(ledgers)
-    facet_gain, event_gain = np.ones(len(first.facets)), np.ones(len(first.events))
+    facet_gain = np.ones(len(first.facets))
+    whole = _factor("history", feedback.history, 0, math.inf)
+    event_gain = np.full(len(first.events), whole)
     for name, factor in feedback.more_facets.items():
         facet_gain[_facet(name, first)] *= _factor(f"more of facet {name!r}", factor, 1, math.inf)
     for name, factor in feedback.less_facets.items():

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tfrec.interest.asking.asked import Asked, ask, place_of
+from tfrec.interest.asking.calibrated import Calibrated, calibrate
 from tfrec.interest.asking.explained import Explained, explained
 from tfrec.interest.asking.load import LedgerRun
 from tfrec.interest.asking.overview import Overview, overview
@@ -26,6 +27,7 @@ class Answer:
         overview: what the user wants overall, and what that is made of.
         explained: the items, in the order asked for or best first.
         steered: what the wishes do; None without wishes.
+        calibrated: the calibrated list; None where none is asked for.
     """
 
     question: Question
@@ -33,6 +35,7 @@ class Answer:
     overview: Overview
     explained: list[Explained]
     steered: Steered | None
+    calibrated: Calibrated | None
 
     @property
     def span(self) -> tuple[int, int] | None:
@@ -53,6 +56,7 @@ class Answer:
             **self.overview.to_json(),
             "explanation": [one.to_json() for one in self.explained],
             "feedback": None if self.steered is None else self.steered.to_json(),
+            "calibrated": None if self.calibrated is None else self.calibrated.to_json(),
         }
 
 
@@ -76,6 +80,8 @@ def answer(run: LedgerRun, question: Question) -> Answer:
     steered = None
     if question.steers and len(shown):
         steered = steer(asked, question.feedback, blocked, shown, question.top)
-    return Answer(
-        question, asked, overview(asked), explained(asked, shown, question.language), steered
-    )
+    calibrated = None
+    if question.calibrate is not None:
+        calibrated = calibrate(asked, question.calibrate, blocked, question.top)
+    lines = explained(asked, shown, question.language)
+    return Answer(question, asked, overview(asked), lines, steered, calibrated)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from tfrec.interest.asking.answer import Answer
 from tfrec.interest.asking.answer_words import Text
+from tfrec.interest.asking.calibrated import Calibrated
 from tfrec.interest.asking.explained import Explained
 from tfrec.interest.asking.overview import Overview
 from tfrec.interest.asking.steered import Steered
@@ -28,6 +29,7 @@ def page(answer: Answer) -> str:
         _reasons(answer.explained, text),
         _evolution(answer.overview, text),
         _wishes(answer.steered, text),
+        _calibrated(answer.calibrated, text),
     ):
         found = list(part)
         if found:
@@ -163,6 +165,8 @@ def _wishes(steered: Steered | None, text: Text) -> Iterator[str]:
     ]
     if gains.conformity_gain != 1:
         said.append(f"{text('crowd')} × {gains.conformity_gain:g}")
+    if steered.feedback.history != 1:
+        said.append(f"{text('history')} × {steered.feedback.history:g}")
     titles = dict.fromkeys(quoted(event.title, event.item) for event in steered.forgotten)
     if titles:
         said.append(text("forgotten", titles=", ".join(titles)))
@@ -178,6 +182,19 @@ def _wishes(steered: Steered | None, text: Text) -> Iterator[str]:
             f"{moved.promised:+7.3f}  {one_line(moved.title, moved.item)}"
         )
     yield from _hanging("  ", text("promise", error=steered.error))
+
+
+def _calibrated(calibrated: Calibrated | None, text: Text) -> Iterator[str]:
+    if calibrated is None:
+        return
+    yield text("calibrated", strength=f"{calibrated.strength:g}")
+    yield "  " + text("calibrated columns")
+    for now, (name, rank) in enumerate(
+        zip(calibrated.names, calibrated.ranks, strict=True), start=1
+    ):
+        yield f"  {now:>4} {rank:>4}  {one_line(name.title, name.item)}"
+    before, after = calibrated.divergences
+    yield from _hanging("  ", text("divergence", before=f"{before:.3f}", after=f"{after:.3f}"))
 
 
 def _bars(rows: Sequence[tuple[str, float]], notes: dict[str, str] | None = None) -> Iterator[str]:

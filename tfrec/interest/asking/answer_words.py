@@ -20,6 +20,12 @@ _ENGLISH = {
     "half-life": "an event counts half after {age}",
     "quality": "quality of the items",
     "crowd": "the crowd",
+    "history": "the history",
+    "calibrated": "Calibrated list: probability against the categories of the history, λ = "
+    "{strength}",
+    "calibrated columns": " now  was  item",
+    "divergence": "Divergence of its categories from the history's: {before} before, {after} now "
+    "(nats; Steck 2018).",
     "context": "context of the request",
     "explanation": "Why",
     "seen": "already in the history",
@@ -55,6 +61,10 @@ _CHINESE = {
     "half-life": "{age}后权重减半",
     "quality": "物品质量",
     "crowd": "大众热度",
+    "history": "历史记录",
+    "calibrated": "校准列表：在概率与历史类别比例之间取舍，λ = {strength}",
+    "calibrated columns": "  现   原  物品",
+    "divergence": "列表类别与历史类别的差异：原为{before}，现为{after}（奈特；Steck 2018）。",
     "context": "请求情境",
     "explanation": "解释",
     "seen": "已在历史记录中",

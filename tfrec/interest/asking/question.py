@@ -20,6 +20,7 @@ class Question:
         language: of the sentences, "en" or "zh".
         feedback: what the user wants changed.
         blocked: categories that must not be recommended.
+        calibrate: λ of a list in the proportions of the history's categories; None: no such list.
     """
 
     user: str
@@ -29,10 +30,11 @@ class Question:
     language: str = "en"
     feedback: Feedback = field(default_factory=Feedback)
     blocked: Sequence[str] = ()
+    calibrate: float | None = None
 
     @property
     def steers(self) -> bool:
         """Whether anything is to be changed."""
         wish = self.feedback
         named = (wish.less_like, wish.more_facets, wish.less_facets, wish.forget, self.blocked)
-        return any(named) or wish.crowd != 1
+        return any(named) or wish.crowd != 1 or wish.history != 1

@@ -41,12 +41,14 @@ class Steered:
     """What wishes do.
 
     Attributes:
-        gains: what the wishes came to.
+        feedback: the wishes.
+        gains: what they came to.
         facets: K names.
         before: ledgers of the list before.
         after: the list after.
     """
 
+    feedback: Feedback
     gains: Gains
     facets: Sequence[str]
     before: list[LedgerLines]
@@ -54,9 +56,9 @@ class Steered:
 
     @property
     def forgotten(self) -> list[Event]:
-        """The events whose lines were silenced."""
+        """The events that were to be forgotten."""
         events = self.before[0].events if self.before else []
-        return [e for e, gain in zip(events, self.gains.event_gain, strict=False) if gain == 0]
+        return [event for event in events if event.item in self.feedback.forget]
 
     @property
     def error(self) -> float:
@@ -69,6 +71,7 @@ class Steered:
             "facet_gains": dict(zip(self.facets, self.gains.facet_gain.tolist(), strict=True)),
             "forgotten": list(dict.fromkeys(event.item for event in self.forgotten)),
             "crowd_gain": self.gains.conformity_gain,
+            "history_gain": self.feedback.history,
             "before": [
                 {"item": ledger.item, "title": ledger.title, "score": ledger.score}
                 for ledger in self.before
@@ -107,7 +110,7 @@ def steer(asked: Asked, feedback: Feedback, blocked: Bool, shown: Int32, top: in
         )
         for item, was, now in zip(new, asked.ledgers(new), asked.ledgers(new, louder), strict=True)
     ]
-    return Steered(found, asked.facets, asked.ledgers(old[:top]), moved)
+    return Steered(feedback, found, asked.facets, asked.ledgers(old[:top]), moved)
 
 
 def apply(found: Gains, readings: Readings) -> Readings:
