@@ -42,6 +42,10 @@ def small(**changes: object) -> Ledger:
     model.set_popularity(starts, rng.normal(0, 1, (periods, NUM_ITEMS)).astype("float32"))
     if model.tower.num_categories:
         model.tower.categories.assign(rng.dirichlet(np.ones(4), NUM_ITEMS))
+    if model.tower.text_dim:
+        texts = rng.normal(size=(NUM_ITEMS, model.tower.text_dim))
+        texts[:2] = 0  # of two items nothing is known
+        model.tower.texts.assign(texts)
     return model
 
 

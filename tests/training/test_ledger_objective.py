@@ -12,6 +12,7 @@ from tfrec.training.ledger_objective import (
     DELETION_FLOOR,
     LedgerObjective,
     deletion_consistency,
+    id_text,
 )
 from tfrec.training.losses import full_cross_entropy
 from tfrec.training.options import LossConfig
@@ -43,7 +44,7 @@ def config(**changes: float) -> LossConfig:
 
 
 def test_all_losses_together_reach_every_weight_and_compile() -> None:
-    model = small(facets=5, topics=2)
+    model = small(facets=5, topics=2, text_dim=5)
     on = config(**dict.fromkeys(STRENGTHS, 1.0), deletion_rows=3, quality_decay=1.0)
     objective = LedgerObjective(full_cross_entropy(keep_seen=False), on)
     objective.start_epoch(9)
@@ -64,7 +65,7 @@ def test_all_losses_together_reach_every_weight_and_compile() -> None:
         assert np.abs(gradient).max() > 0, f"{variable.path} gets zeros"
     compiled = tf.function(lambda b: objective(model, b), jit_compile=True)(batch)
     assert set(compiled) == set(eager)
-    assert len(eager) == 11
+    assert len(eager) == 12
     for name, value in eager.items():
         np.testing.assert_allclose(compiled[name], value, rtol=1e-3, atol=1e-5, err_msg=name)
 
@@ -73,7 +74,7 @@ def test_all_losses_together_reach_every_weight_and_compile() -> None:
 def test_a_loss_is_there_only_when_it_is_switched_on(name: str) -> None:
     if name == "balance_loss":
         pytest.skip("its term is 0 while all facets are in use")
-    model, batch = small(facets=5, topics=2), training_batch()
+    model, batch = small(facets=5, topics=2, text_dim=5), training_batch()
     objective = LedgerObjective(full_cross_entropy(keep_seen=False), config(**{name: 1.0}))
     objective.start_epoch(9)
     terms = objective(model, batch)
@@ -81,6 +82,20 @@ def test_a_loss_is_there_only_when_it_is_switched_on(name: str) -> None:
         name.removesuffix("_loss").replace("_", " ")
     }
     assert float(terms[name.removesuffix("_loss").replace("_", " ")]) != 0
+
+
+def test_ids_find_texts_among_the_distinct_next_items_that_have_one() -> None:
+    model, batch = small(text_dim=5), training_batch()
+    targets, real = batch["targets"].numpy(), batch["weights"].numpy() > 0
+    texts = np.asarray(model.tower.texts, np.float64)
+    items = [item for item in np.unique(targets[real]) if texts[item].any()]
+    assert 2 < len(items) < real.sum()  # some come twice
+    views = [np.asarray(model.tower.ids, np.float64)[items], texts[items]]
+    views[1] = views[1] @ np.asarray(model.tower.text_projection, np.float64)
+    a, b = (view / np.linalg.norm(view, axis=1, keepdims=True) for view in views)
+    logits = a @ b.T / 0.07
+    both = [np.log(np.exp(logits).sum(axis=axis)) - np.diag(logits) for axis in (0, 1)]
+    assert float(id_text(model, batch)) == pytest.approx(np.mean(both), rel=1e-4)
 
 
 def test_strengths_change_from_epoch_to_epoch() -> None:

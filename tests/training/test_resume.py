@@ -101,7 +101,7 @@ def test_a_signal_saves_and_stops(
 def test_a_stopped_ledger_ends_the_same(log: Path) -> None:
     """Its losses have random numbers and a strength that changes from epoch to epoch."""
     whole, run = log.parent / "ledger-whole", log.parent / "ledger-stopped"
-    options = {"model": "ledger", "facet-dim": "4", "baselines": "none"}
+    options = {"model": "ledger", "facet-dim": "4", "baselines": "none", "xla": "auto"}
     assert train(*arguments(log, whole, **options)).returncode == 0
     process = subprocess.Popen(
         [sys.executable, "-m", "tfrec.train", *arguments(log, run, **options)],

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 SMALL = {
-    "model": "sasrec",  # compiles in half the time of the ledger
+    # Compiling takes most of the time of such small runs.
+    "model": "sasrec",
+    "xla": "off",
     "dim": "8",
     "max-length": "20",
     "batch-size": "4",
