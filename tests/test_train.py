@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from tests.training.worlds import arguments, results, train, write_log
+from tfrec.train import main
 from tfrec.config import to_yaml
 from tfrec.run import RunConfig
 
@@ -113,13 +114,19 @@ def test_two_tower_trains_on_a_log_with_texts(log: Path) -> None:
     ],
 )
 def test_a_mistake_is_one_clear_line(
-    log: Path, options: dict[str, str], message: str, tmp_path: Path
+    log: Path,
+    options: dict[str, str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    done = train(*arguments(log, tmp_path / "run", **options), cwd=tmp_path)
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr + done.stdout
-    assert len(done.stderr.strip().splitlines()) == 1
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments(log, tmp_path / "run", **options)) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert "Traceback" not in printed.err + printed.out
+    assert len(printed.err.strip().splitlines()) == 1
     assert not (tmp_path / "run").exists()  # so that the corrected command can be given again
 
 
