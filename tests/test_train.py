@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from tests.training.worlds import arguments, results, train, write_log
-from tfrec.train import main
 from tfrec.config import to_yaml
 from tfrec.run import RunConfig
+from tfrec.train import main
 
 
 @pytest.fixture(scope="module")

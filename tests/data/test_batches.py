@@ -122,6 +122,17 @@ def test_rows_are_dealt_evenly_and_for_every_replica() -> None:
     assert [int((b["segments"] > 0).any(1).sum()) for b in epoch(batches)] == [5, 5]
 
 
+@pytest.mark.parametrize(
+    ("histories", "rows", "steps"), [(3, 1, 3), (150, 1, 150), (450, 4, 113), (9000, 32, 282)]
+)
+def test_without_a_batch_size_a_small_log_has_small_batches(
+    histories: int, rows: int, steps: int
+) -> None:
+    train = sequences([9] * histories)  # each fills a row
+    batches = TrainingBatches(train, 9 * histories, 8, batch_size=0, seed=0)
+    assert (batches.batch_size, batches.steps_per_epoch) == (rows, steps)
+
+
 def test_negatives_follow_their_probabilities() -> None:
     weights: npt.NDArray[np.float64] = np.array([0.0, 1.0, 3.0, 0.0, 4.0])
     batches = TrainingBatches(

@@ -14,6 +14,9 @@ from tfrec.data.tokens import event_tokens, scatter
 
 Batch = dict[str, npt.NDArray[Any]]
 
+# A small log learns better from many small steps than from few large ones.
+LEAST_STEPS, MOST_ROWS = 100, 32
+
 
 class TrainingBatches:
     """An endless, seeded stream of packed batches, seekable to any step of any epoch.
@@ -37,7 +40,8 @@ class TrainingBatches:
         train: training sequences; those with fewer than two events give no example.
         num_items: size of the catalogue.
         max_length: tokens per row, L.
-        batch_size: rows per batch at the most.
+        batch_size: rows per batch at the most; 0: 32, or fewer where an epoch would have less than
+            100 steps.
         seed: fixes the order of everything.
         negatives: items drawn per row.
         negative_probabilities: float [num_items]; uniform when None.
@@ -75,6 +79,7 @@ class TrainingBatches:
             self._cumulative = (cumulative / cumulative[-1]).astype(np.float32)
         self._packing = pack(self.sequences.lengths - 1, max_length)
         rows = self._packing.num_rows
+        batch_size = batch_size or max(1, min(MOST_ROWS, rows // LEAST_STEPS))
         self.steps_per_epoch = -(-rows // batch_size)
         even = -(-rows // self.steps_per_epoch)
         self.batch_size = -(-even // multiple_of) * multiple_of

@@ -21,7 +21,11 @@ class TrainingConfig:
     gbce_calibration: float = option(0.75, "gBCE's t: 0 is plain BCE, 1 calibrated", metavar="T")
     epochs: int = option(30, "at the most; the learning rate falls to 0 over them")
     patience: int = option(6, "stop after so many epochs without a better validation metric")
-    batch_size: int = option(32, "rows of --max-length tokens per step; short histories share one")
+    batch_size: int = option(
+        0,
+        "rows of --max-length tokens per step, in which short histories share one; 0: 32, or as "
+        "few as make 100 steps of an epoch",
+    )
     learning_rate: float = option(3e-3, "of Adam at its peak, after the warm-up")
     warmup_steps: int = option(100, "steps over which the learning rate rises from 0")
     seed: int = option(0, "fixes everything random; only the rounding of long sums may differ")

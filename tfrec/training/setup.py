@@ -29,9 +29,11 @@ PAIR_NEGATIVES = 8
 
 def check(config: TrainingConfig) -> None:
     """Raises UserError for values that cannot train anything."""
-    for name in ("epochs", "patience", "batch_size", "steps_per_call"):
+    for name in ("epochs", "patience", "steps_per_call"):
         if getattr(config, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} must be at least 1")
+    if config.batch_size < 0:
+        raise UserError(f"--batch-size {config.batch_size} must not be negative")
     if config.learning_rate <= 0:
         raise UserError(f"--learning-rate {config.learning_rate} must be above 0")
     if config.warmup_steps < 0 or config.replicas < 0:
@@ -92,7 +94,7 @@ def settings(model: ModelConfig, training: TrainingConfig, num_items: int) -> di
     return {
         **dataclasses.asdict(model),
         "loss": loss_name(training, num_items),
-        "batch_size": training.batch_size,
+        "batch_size": training.batch_size or "auto",
         "learning_rate": training.learning_rate,
         "seed": training.seed,
     }
