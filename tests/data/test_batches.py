@@ -123,7 +123,8 @@ def test_rows_are_dealt_evenly_and_for_every_replica() -> None:
 
 
 @pytest.mark.parametrize(
-    ("histories", "rows", "steps"), [(3, 1, 3), (150, 1, 150), (450, 4, 113), (9000, 32, 282)]
+    ("histories", "rows", "steps"),
+    [(3, 1, 3), (150, 1, 150), (450, 4, 113), (900, 8, 113), (9000, 22, 410)],
 )
 def test_without_a_batch_size_a_small_log_has_small_batches(
     histories: int, rows: int, steps: int

@@ -14,9 +14,6 @@ from tfrec.data.tokens import event_tokens, scatter
 
 Batch = dict[str, npt.NDArray[Any]]
 
-# A small log learns better from many small steps than from few large ones.
-LEAST_STEPS, MOST_ROWS = 100, 32
-
 
 class TrainingBatches:
     """An endless, seeded stream of packed batches, seekable to any step of any epoch.
@@ -40,8 +37,7 @@ class TrainingBatches:
         train: training sequences; those with fewer than two events give no example.
         num_items: size of the catalogue.
         max_length: tokens per row, L.
-        batch_size: rows per batch at the most; 0: 32, or fewer where an epoch would have less than
-            100 steps.
+        batch_size: rows per batch at the most; 0: see `usual_rows`.
         seed: fixes the order of everything.
         negatives: items drawn per row.
         negative_probabilities: float [num_items]; uniform when None.
@@ -79,7 +75,7 @@ class TrainingBatches:
             self._cumulative = (cumulative / cumulative[-1]).astype(np.float32)
         self._packing = pack(self.sequences.lengths - 1, max_length)
         rows = self._packing.num_rows
-        batch_size = batch_size or max(1, min(MOST_ROWS, rows // LEAST_STEPS))
+        batch_size = batch_size or usual_rows(rows)
         self.steps_per_epoch = -(-rows // batch_size)
         even = -(-rows // self.steps_per_epoch)
         self.batch_size = -(-even // multiple_of) * multiple_of
@@ -154,3 +150,16 @@ class TrainingBatches:
             return generator.integers(self.num_items, size=shape, dtype=np.int32)
         drawn = np.searchsorted(self._cumulative, generator.random(shape, np.float32), "right")
         return np.minimum(drawn, self.num_items - 1).astype(np.int32)
+
+
+def usual_rows(rows: int) -> int:
+    """Rows per batch for an epoch of `rows`: 8, but 100 to 400 steps, with 32 rows at the most.
+
+    Many small steps teach more in an epoch than few large ones, down to where a step costs more
+    than what it computes.
+
+    Example:
+        >>> [usual_rows(rows) for rows in (3, 450, 960, 6000, 100_000)]
+        [1, 4, 8, 15, 32]
+    """
+    return max(1, min(8, rows // 100), min(32, rows // 400))

@@ -23,8 +23,8 @@ class TrainingConfig:
     patience: int = option(6, "stop after so many epochs without a better validation metric")
     batch_size: int = option(
         0,
-        "rows of --max-length tokens per step, in which short histories share one; 0: 32, or as "
-        "few as make 100 steps of an epoch",
+        "rows of --max-length tokens per step, in which short histories share one; 0: 8, but "
+        "fewer in a small log and up to 32 in a large one, for 100 to 400 steps per epoch",
     )
     learning_rate: float = option(3e-3, "of Adam at its peak, after the warm-up")
     warmup_steps: int = option(100, "steps over which the learning rate rises from 0")
