@@ -10,7 +10,7 @@ import numpy as np
 from export.messages import Array, Tensors
 from export.samples import Sample
 from export.saved_model import Exported
-from export.signatures import Signature, Sizes, inputs
+from export.signatures import Sizes, inputs
 
 _CANDIDATES = 5
 _DAY = 86_400_000

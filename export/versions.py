@@ -21,10 +21,11 @@ from tfrec.errors import UserError
 # What a killed export leaves; no number, so no server looks at it.
 _UNFINISHED = ".part"
 _LOCK = ".lock"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Draft(NamedTuple):
-    """A version being written: the number that it will get, and the folder where it is until then."""
+    """A version being written: the number that it will have, and its folder until then."""
 
     number: int
     folder: Path
@@ -88,7 +89,7 @@ def new_version(models: Path) -> Iterator[Draft]:
 
 
 def _written(models: Path) -> Iterator[Draft]:
-    for left in models.glob(f"*{_UNFINISHED}"):
+    for left in models.glob(f"[0-9]*{_UNFINISHED}"):
         shutil.rmtree(left)
     number = max(versions(models), default=0) + 1
     draft = Draft(number, models / f"{number}{_UNFINISHED}")
@@ -99,7 +100,9 @@ def _written(models: Path) -> Iterator[Draft]:
         draft.folder.rename(models / str(number))
         _sync_one(models)  # the rename itself must survive a power cut
     except OSError as error:
-        raise _cannot_write(models, error) from None
+        if error.errno in _NO_ROOM or str(error.filename).startswith(str(models)):
+            raise _cannot_write(models, error) from None
+        raise
     finally:
         shutil.rmtree(draft.folder, ignore_errors=True)
 
@@ -149,8 +152,7 @@ def _forget(models: Path, made: list[Path]) -> None:
 
 def _cannot_write(models: Path, error: OSError) -> UserError:
     reason = error.strerror or str(error)
-    room = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    advice = "make room" if room else "check the path and its permissions"
+    advice = "make room" if error.errno in _NO_ROOM else "check the path and its permissions"
     return UserError(
         f"cannot write a version into {models}: {reason}; {advice} and export again. "
         "Earlier versions are untouched"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -61,7 +62,7 @@ def inspect_version(folder: Path) -> dict[str, Any]:
     history = {name: recommend[name] for name in HISTORY}
     for rule in RULES:
         if all(name in model.signatures for name in rule.needs):
-            judge(rule.says, lambda rule=rule: rule.worst(model, history))
+            judge(rule.says, functools.partial(rule.worst, model, history))
     return {
         "findings": findings,
         "load_seconds": loaded - started,

@@ -93,6 +93,7 @@ def _arrays(protos: Mapping[str, Any]) -> Tensors:
 def _array(value: Any, kind: Any) -> Array:
     """Nested lists of JSON as an array; text becomes bytes."""
     made = np.array(value, kind)
-    for place in np.ndindex(made.shape if made.dtype.kind == "O" else (0,)):
-        made[place] = made[place].encode()
-    return made
+    if made.dtype.kind != "O":
+        return made
+    texts = np.array(np.char.encode(made.astype(str), "utf-8"), object)
+    return texts.reshape(made.shape)

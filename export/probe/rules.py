@@ -10,7 +10,7 @@ import numpy as np
 from .model import Array, Model, Tensors, difference
 
 HISTORY = ("history_items", "history_times")
-NOWHERE = "(an item that no catalogue has)".encode()
+NOWHERE = b"(an item that no catalogue has)"
 
 
 class Rule(NamedTuple):
@@ -29,11 +29,9 @@ class Rule(NamedTuple):
 
 def _recommend(model: Model, history: Tensors, exclude: Array | None = None) -> Tensors:
     none = np.zeros((len(history["history_items"]), 0), object)
-    return model.ask("recommend", {**history, "exclude_items": none if exclude is None else exclude})
-
-
-def _known(recommended: Tensors) -> Array:
-    return recommended["items"] != b""
+    return model.ask(
+        "recommend", {**history, "exclude_items": none if exclude is None else exclude}
+    )
 
 
 def _scores(model: Model, history: Tensors, items: Array) -> Tensors:
@@ -50,7 +48,7 @@ def _default(model: Model, history: Tensors) -> float:
 def _ranked(model: Model, history: Tensors) -> float:
     """Recommended scores fall, and are those of `score`; what is excluded next is never better."""
     first = _recommend(model, history)
-    real = _known(first)
+    real = first["items"] != b""
     scored = _scores(model, history, first["items"])["score"]
     worst = difference(first["scores"][real], scored[real])
     rises = np.diff(np.where(real, scored.astype(np.float64), -np.inf), axis=1)
@@ -109,7 +107,7 @@ def _total(model: Model, history: Tensors) -> float:
 
 
 def _twins(model: Model, history: Tensors) -> float:
-    """With unknown actions and strengths, gains of 1 and no time given, the twin is the short form."""
+    """With actions and strengths unknown, gains of 1 and no time, the twin is the short form."""
     worst = 0.0
     batch, length = history["history_items"].shape
     items = _recommend(model, history)["items"][:, :5]
@@ -162,7 +160,7 @@ def _unknown(model: Model, history: Tensors) -> float:
 
 
 def _empty(model: Model, history: Tensors) -> float:
-    """Nothing is known of a user: answers are numbers all the same, with no event and with unknown ones."""
+    """Users without any known event are all answered alike, and with numbers."""
     worst = 0.0
     for length, item in ((0, b""), (3, b""), (3, NOWHERE)):
         nobody = {
@@ -185,9 +183,7 @@ RULES = [
         ("embed_user", "embed_items", "recommend", "score"),
         _dot,
     ),
-    Rule(
-        "distribution is softmax(score / T)", ("distribution", "recommend", "score"), _softmax
-    ),
+    Rule("distribution is softmax(score / T)", ("distribution", "recommend", "score"), _softmax),
     Rule("distribution adds up to 1", ("distribution",), _total),
     Rule("a _full twin with nothing asked is its short form", ("recommend_full",), _twins),
     Rule("a user alone, padded, is answered as in a batch", ("recommend",), _alone),
