@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from export.versions import new_version, remove_older, version_folder, versions
+from export.versions import locked, new_version, remove_older, versions
 from tfrec.console import say, size
 from tfrec.errors import UserError, command
 from tfrec.run import must_be_run
 
 if TYPE_CHECKING:
     from export.check import Report
-    from export.contract import Contract
+    from export.contract import Signatures
     from tfrec.evaluation.results import Results
 
 EXAMPLES = """\
@@ -115,21 +115,23 @@ def export(run: Path, models: Path, keep: int | None, top_k: int, name: str) -> 
     from export.model_card import read_results
 
     results = read_results(must_be_run(run))
-    try:
-        with new_version(models) as draft:
-            say(f"writing version {draft.number} of {models}")
-            written = _write(run, results, models, draft.folder, top_k, name)
-    except CheckFailedError as failed:
-        print_report(failed.report)
-        say("\nthe version fails its check and was not published; earlier versions are untouched")
-        return EXIT_FAILED
+    with locked(models):
+        try:
+            with new_version(models) as draft:
+                say(f"writing version {draft.number} of {models}")
+                written = _write(run, results, models, draft.folder, top_k, name)
+        except CheckFailedError as failed:
+            print_report(failed.report)
+            say("\nthe version fails its check and is not published; earlier ones are untouched")
+            return EXIT_FAILED
+        removed = remove_older(models, keep) if keep is not None else []
+        kept = write_configs(models, name)
     folder = models / str(draft.number)
     bytes_written = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     print_report(written.report)
     say(f"\n{folder}: {written.signatures} signatures, {size(bytes_written)}")
-    if keep is not None and (removed := remove_older(models, keep)):
+    if removed:
         say(f"deleted: {', '.join(str(models / str(number)) for number in removed)}")
-    kept = write_configs(models, name)
     if kept:
         say(f"kept as they are, though others would be written now: {', '.join(kept)}")
     say(f"serve it with: docker compose --file {models / 'docker-compose.yaml'} up")
@@ -140,7 +142,7 @@ def _write(
     run: Path, results: Results, models: Path, folder: Path, top_k: int, name: str
 ) -> Written:
     from export.check import check_version
-    from export.contract import EXTRA, write_contract
+    from export.contract import EXTRA, signatures, write_contract
     from export.model_card import CARD, model_card
     from export.requests import requests
     from export.sample_files import write_samples
@@ -148,6 +150,7 @@ def _write(
     from export.warmup import write_warmup
 
     exported = save_run(run, folder, top_k)
+    _must_fit(signatures(folder), models)
     say("asking it for the samples")
     exchanges = write_samples(folder, name, requests(exported))
     write_warmup(folder, exchanges)
@@ -159,24 +162,23 @@ def _write(
         "facets": sizes.facets,
         "embedding": sizes.embedding,
     }
-    contract = write_contract(folder, sizes.model, vocabulary)
-    _must_fit(contract, models)
+    write_contract(folder, sizes.model, vocabulary)
     say("checking it in a process that can import neither tfrec nor export")
     report = check_version(folder)
     if not report.passed:
         raise CheckFailedError(report)
-    return Written(len(contract["signatures"]), report)
+    return Written(len(exported.signatures), report)
 
 
-def _must_fit(contract: Contract, models: Path) -> None:
+def _must_fit(found: Signatures, models: Path) -> None:
     """A server replaces the newest version by this one under its clients' feet."""
     from export.contract import incompatibilities, read_contract
 
-    published = versions(models)
+    published = list(versions(models).values())
     if not published:
         return
-    before = version_folder(models, published[-1])
-    broken = incompatibilities(read_contract(before), contract)
+    before = published[-1]
+    broken = incompatibilities(read_contract(before)["signatures"], found)
     if broken:
         raise UserError(
             f"clients of {before} would break: {'; '.join(broken)}. Export into another folder "

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from export.contract import hashes, read_contract
-from export.versions import version_folder, versions
+from export.versions import versions
 from tfrec.console import quiet_tensorflow, say, seconds
 from tfrec.errors import UserError, command
 
@@ -161,13 +161,13 @@ def _version(folder: Path) -> Path:
     """The folder itself, or the newest version in it."""
     if (folder / "saved_model.pb").exists():
         return folder
-    found = versions(folder)
+    found = list(versions(folder).values())
     if not found:
         raise UserError(
             f"{folder} is neither a version nor a folder with versions; make one with "
             f"python -m export RUN {folder}"
         )
-    return version_folder(folder, found[-1])
+    return found[-1]
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from tfrec.atomic import write_text
+from tfrec.errors import UserError
 
-# The oldest image whose TensorFlow has every op of the one that wrote the model: 2.20.
+# Of the same TensorFlow as the one that writes the model: an older one may lack an op.
 IMAGE = "tensorflow/serving:2.20.0"
 
 _MODEL = """\
@@ -34,7 +35,8 @@ _BATCHING = """\
 # Requests that arrive together are answered together. Worth it under load, and only when every
 # client pads its histories (and candidates) to one agreed length with "": requests of different
 # shapes cannot share a batch, and the server's own padding must stay off because it repeats a
-# request's first element, which would add that event to the history once more.
+# request's first element, which would add that event to the history once more. A client's own
+# batch must not be larger than max_batch_size.
 max_batch_size { value: 64 }
 batch_timeout_micros { value: 1000 }
 num_batch_threads { value: 4 }
@@ -47,7 +49,7 @@ _COMPOSE = """\
 # TensorFlow Serving {image} has TensorFlow 2.20, which wrote the model. A new version is loaded as
 # soon as it is there, without a restart.
 services:
-  {name}:
+  "{name}":
     image: {image}
     ports:
       - "8500:8500"
@@ -80,12 +82,18 @@ def write_configs(models: Path, name: str) -> list[str]:
 
     Returns:
         The names of those that were kept though they say something else.
+
+    Raises:
+        UserError: one cannot be written.
     """
     kept = []
     for file, text in configs(name).items():
         path = models / file
-        if not path.exists():
-            write_text(path, text)
-        elif path.read_text(encoding="utf-8") != text:
-            kept.append(file)
+        try:
+            if not path.exists():
+                write_text(path, text)
+            elif path.read_bytes() != text.encode():
+                kept.append(file)
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {error.strerror}") from None
     return kept

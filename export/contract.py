@@ -18,6 +18,8 @@ EXTRA = "assets.extra"
 CONTRACT = "contract.json"
 
 Contract = dict[str, Any]
+# name -> {"inputs" and "outputs": name -> {"dtype": "int64", "shape": [-1, 3]}}
+Signatures = dict[str, dict[str, dict[str, dict[str, Any]]]]
 
 
 def write_contract(folder: Path, model: str, vocabulary: Mapping[str, int]) -> Contract:
@@ -68,7 +70,7 @@ def read_contract(folder: Path) -> Contract:
     return contract
 
 
-def incompatibilities(earlier: Contract, later: Contract) -> list[str]:
+def incompatibilities(earlier: Signatures, later: Signatures) -> list[str]:
     """What a client of `earlier` would trip over in `later`, a sentence each; [] where nothing.
 
     Every signature of `earlier` must still be there with exactly its inputs, because a server
@@ -77,8 +79,8 @@ def incompatibilities(earlier: Contract, later: Contract) -> list[str]:
     way round. The sizes of outputs are data (facets, categories) and may change.
     """
     broken = []
-    for name, promised in earlier["signatures"].items():
-        given = later["signatures"].get(name)
+    for name, promised in earlier.items():
+        given = later.get(name)
         if given is None:
             broken.append(f"the signature {name} is gone")
             continue
@@ -97,7 +99,7 @@ def incompatibilities(earlier: Contract, later: Contract) -> list[str]:
     return broken
 
 
-def signatures(folder: Path) -> dict[str, Any]:
+def signatures(folder: Path) -> Signatures:
     """The signatures of a SavedModel, read from its file without loading the model."""
     import_tensorflow()
     from tensorflow.core.protobuf import saved_model_pb2

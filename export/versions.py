@@ -31,45 +31,32 @@ class Draft(NamedTuple):
     folder: Path
 
 
-def versions(models: Path) -> list[int]:
-    """The numbers of the versions in a model folder, rising.
+def versions(models: Path) -> dict[int, Path]:
+    """The versions in a model folder: number, rising -> folder. A server reads "0007" as 7.
 
     Example:
         >>> versions(Path("no/such/folder"))
-        []
+        {}
     """
     try:
-        names = [path.name for path in models.iterdir()]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    return sorted(int(name) for name in names if name.isascii() and name.isdigit())
-
-
-def version_folder(models: Path, number: int) -> Path:
-    """Where a version lies; a server reads "0007" as 7."""
-    return next(path for path in models.iterdir() if path.name.lstrip("0") == str(number))
+        paths = list(models.iterdir())
+    except OSError:
+        return {}
+    numbered = {int(p.name): p for p in paths if p.name.isascii() and p.name.isdigit()}
+    return dict(sorted(numbered.items()))
 
 
 @contextmanager
-def new_version(models: Path) -> Iterator[Draft]:
-    """A folder to write into; when the block ends well it becomes the next version.
+def locked(models: Path) -> Iterator[None]:
+    """Makes the model folder where it is missing and keeps other exports out of it meanwhile.
 
-    The block may take minutes: until its end the earlier versions are all that a server sees, and
-    when it raises, nothing of it stays. Another process's export into the same folder is refused
-    meanwhile.
-
-    Arguments:
-        models: the model folder, made if missing.
+    What was made is taken back when the block raises and left nothing in it.
 
     Raises:
-        UserError: another export is at work in the folder, or it cannot be written.
-
-    Example:
-        >>> with new_version(Path("models/shop")) as draft:         # doctest: +SKIP
-        ...     (draft.folder / "saved_model.pb").write_bytes(model)
+        UserError: another export is at work there, or the folder cannot be written.
     """
-    made = [folder for folder in (models, *models.parents) if not folder.exists()]
     try:
+        made = [folder for folder in (models, *models.parents) if not folder.exists()]
         models.mkdir(parents=True, exist_ok=True)
         lock = (models / _LOCK).open("w")
     except OSError as error:
@@ -82,13 +69,33 @@ def new_version(models: Path) -> Iterator[Draft]:
                 f"another process is exporting into {models}; wait until it is done"
             ) from None
         try:
-            yield from _written(models)
+            yield
         except BaseException:
-            _forget(models, made)
+            if made:
+                (models / _LOCK).unlink(missing_ok=True)
+            with suppress(OSError):
+                for folder in made:
+                    folder.rmdir()
             raise
 
 
-def _written(models: Path) -> Iterator[Draft]:
+@contextmanager
+def new_version(models: Path) -> Iterator[Draft]:
+    """A folder to write into; when the block ends well it becomes the next version.
+
+    The block may take minutes: until its end the earlier versions are all that a server sees, and
+    when it raises, nothing of it stays. Call it inside `locked`.
+
+    Arguments:
+        models: the model folder.
+
+    Raises:
+        UserError: the folder cannot be written.
+
+    Example:
+        >>> with locked(models), new_version(models) as draft:      # doctest: +SKIP
+        ...     (draft.folder / "saved_model.pb").write_bytes(model)
+    """
     for left in models.glob(f"[0-9]*{_UNFINISHED}"):
         shutil.rmtree(left)
     number = max(versions(models), default=0) + 1
@@ -108,20 +115,20 @@ def _written(models: Path) -> Iterator[Draft]:
 
 
 def remove_older(models: Path, keep: int) -> list[int]:
-    """Deletes all but the newest `keep` versions and returns their numbers.
+    """Deletes all but the newest `keep` versions and returns their numbers. Call it in `locked`.
 
     Raises:
         UserError: the folder cannot be changed.
     """
-    old = versions(models)[:-keep]
+    old = list(versions(models).items())[:-keep]
     try:
-        for number in old:
+        for number, folder in old:
             gone = models / f"{number}{_UNFINISHED}"
-            version_folder(models, number).rename(gone)
+            folder.rename(gone)
             shutil.rmtree(gone)
     except OSError as error:
         raise _cannot_write(models, error) from None
-    return old
+    return [number for number, _ in old]
 
 
 def _sync(folder: Path) -> None:
@@ -138,16 +145,6 @@ def _sync_one(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _forget(models: Path, made: list[Path]) -> None:
-    """Takes back the folders that only this export made, while nothing else is in them."""
-    if not made:
-        return
-    (models / _LOCK).unlink(missing_ok=True)
-    with suppress(OSError):
-        for folder in made:
-            folder.rmdir()
 
 
 def _cannot_write(models: Path, error: OSError) -> UserError:
