@@ -86,7 +86,7 @@ def check_version(folder: Path) -> Report:
     done = _in_fresh_process(folder)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        return Report([*findings, Finding("the SavedModel loads", False, reason)])
+        return Report([*findings, Finding("the process that asks it lives on", False, reason)])
     report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     findings += [Finding(*finding) for finding in report.pop("findings")]
     return Report(findings, **report)

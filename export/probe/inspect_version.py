@@ -36,20 +36,25 @@ def inspect_version(folder: Path) -> dict[str, Any]:
     from .rules import HISTORY, RULES
 
     samples_folder = folder / EXTRA / "samples"
-    samples = read_samples(samples_folder)
-    recommend = samples["recommend"].inputs
     started = time.perf_counter()
-    model = Model(folder)
-    loaded = time.perf_counter()
-    model.ask("recommend", recommend)
-    answered = time.perf_counter()
+    try:
+        model = Model(folder)
+        loaded = time.perf_counter()
+        samples = read_samples(samples_folder)
+        recommend = samples["recommend"].inputs
+        asked = time.perf_counter()
+        model.ask("recommend", recommend)
+        answered = time.perf_counter()
+    except Exception as error:
+        findings.append(["it loads and answers its first sample", False, _reason(error)])
+        return {"findings": findings}
 
     def judge(what: str, worst: Callable[[], float]) -> None:
         try:
             found = worst()
             findings.append([what, found <= TOLERANCE, f"worst difference {found:.1e}"])
         except Exception as error:  # a model that refuses a question fails that check only
-            findings.append([what, False, f"{type(error).__name__}: {error}"])
+            findings.append([what, False, _reason(error)])
 
     judge("the gRPC samples are answered as before", lambda: grpc_difference(model, samples))
     judge("the REST samples are answered as before", lambda: rest_difference(model, samples_folder))
@@ -58,7 +63,7 @@ def inspect_version(folder: Path) -> dict[str, Any]:
         count = warm_up(model, folder / records)
         findings.append(["the warm-up records are answered", 0 < count <= 1000, f"{count} records"])
     except Exception as error:
-        findings.append(["the warm-up records are answered", False, f"{error}"])
+        findings.append(["the warm-up records are answered", False, _reason(error)])
     history = {name: recommend[name] for name in HISTORY}
     for rule in RULES:
         if all(name in model.signatures for name in rule.needs):
@@ -66,6 +71,12 @@ def inspect_version(folder: Path) -> dict[str, Any]:
     return {
         "findings": findings,
         "load_seconds": loaded - started,
-        "first_answer_seconds": answered - loaded,
+        "first_answer_seconds": answered - asked,
         "latency": {name: latency(model, name, samples[name].inputs) for name in samples},
     }
+
+
+def _reason(error: Exception) -> str:
+    """An error on one line: TensorFlow's go on with stack traces."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"

@@ -51,7 +51,7 @@ def _ranked(model: Model, history: Tensors) -> float:
     real = first["items"] != b""
     scored = _scores(model, history, first["items"])["score"]
     worst = difference(first["scores"][real], scored[real])
-    rises = np.diff(np.where(real, scored.astype(np.float64), -np.inf), axis=1)
+    rises = np.diff(np.where(real, scored.astype(np.float64), 0.0), axis=1)
     worst = max(worst, float(rises[real[:, 1:]].max(initial=0.0)))
     second = _recommend(model, history, exclude=first["items"])
     for row in range(len(real)):
