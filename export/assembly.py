@@ -14,6 +14,7 @@ from export.graph.calibration import expected_strength
 from export.graph.catalogue import Catalogue, index
 from export.graph.ledger import LedgerReader, strengths
 from export.graph.ledger_answers import LedgerAnswers
+from export.graph.new_items import NewItems
 from export.graph.sequence import SequenceReader
 from export.signatures import FULL, HISTORY, Sizes
 from tfrec.data.prepared import PreparedData
@@ -25,17 +26,19 @@ from tfrec.interest.strength_lines import StrengthWeights
 from tfrec.models.build import category_matrix, category_names
 from tfrec.models.ledger import Ledger
 from tfrec.run import RunConfig
+from tfrec.text.encoder import load_encoder
 from tfrec.trained import Trained
 
 Call = Callable[..., dict[str, Any]]
 
 
 class Assembled(NamedTuple):
-    """answers: by the name of a signature without its suffix. tables: string -> number."""
+    """answers: by the name of a signature without its suffix. kept: tables and encoder, which
+    have to be saved with the graphs."""
 
     answers: dict[str, Call]
     sizes: Sizes
-    tables: list[Any]
+    kept: list[Any]
 
 
 def assemble(config: RunConfig, trained: Trained, readouts: Readouts, top_k: int) -> Assembled:
@@ -48,6 +51,7 @@ def assemble(config: RunConfig, trained: Trained, readouts: Readouts, top_k: int
     data, model = trained.data, trained.model
     catalogue = _catalogue(data, model, config.training.seed)
     log = _log(data)
+    kept: list[Any] = [catalogue.number, log.actions]
     reader: Any = SequenceReader(model, catalogue)
     strength = None
     if isinstance(model, Ledger):
@@ -74,6 +78,10 @@ def assemble(config: RunConfig, trained: Trained, readouts: Readouts, top_k: int
         lines = _ledger_answers(answers, reader, model, data)
         for method in (lines.explain, lines.facets, lines.evolve):
             found[method.__name__] = _of_user(answers, method)
+        if model.tower.text_dim:
+            encoder = load_encoder(config.text.text_encoder, config.text.text_max_length or None)
+            found["embed_text"] = NewItems(model, encoder, config.text).embed_text
+            kept.append(encoder.tokenizer)
     sizes = Sizes(
         model=config.model.model,
         items=data.num_items,
@@ -84,9 +92,9 @@ def assemble(config: RunConfig, trained: Trained, readouts: Readouts, top_k: int
         top_k=min(top_k, data.num_items),
         max_length=model.max_length,
         strengths=strength is not None,
-        texts=False,
+        texts="embed_text" in found,
     )
-    return Assembled(found, sizes, [catalogue.number, log.actions])
+    return Assembled(found, sizes, kept)
 
 
 def _of_user(answers: Answers, method: Callable[..., dict[str, Any]]) -> Call:

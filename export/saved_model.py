@@ -75,7 +75,7 @@ def save_run(run: Path, folder: Path, top_k: int = TOP_K) -> Exported:
     root = tf.Module()
     # Only what some signature reads.
     root.variables_read = list({id(v): v for g in graphs.values() for v in g.variables}.values())
-    root.tables = assembled.tables
+    root.kept = assembled.kept
     try:
         tf.saved_model.save(root, str(folder), signatures=graphs)
     except (OSError, tf.errors.OpError) as error:
@@ -102,4 +102,5 @@ def _graph(signature: Signature, sizes: Sizes, answer: Callable[..., dict[str, A
         name: tf.TensorSpec(sizes.of(tensor.shape), tensor.dtype, name)
         for name, tensor in inputs(signature).items()
     }
-    return tf.function(call).get_concrete_function(**specs)
+    # Nothing here branches on a tensor, and conversion would take most of the time.
+    return tf.function(call, autograph=False).get_concrete_function(**specs)

@@ -73,7 +73,7 @@ class Answers:
     ) -> None:
         self.catalogue = catalogue
         # One graph that all signatures share.
-        self._user = tf.function(user)
+        self._user = tf.function(user, autograph=False)
         self._log = log
         self._readouts = readouts
         self._strength = strength

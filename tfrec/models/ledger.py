@@ -313,17 +313,20 @@ class Ledger(keras.Model):
         crowd = crowd - ops.mean(crowd)
         quality = centred(ops.convert_to_tensor(self.quality)[:, None])[:, 0]
         along = ops.sum(quality * crowd) / ops.maximum(ops.sum(crowd * crowd), 1e-9)
-        blocks = ops.reshape(
-            self.item_block(embeddings), (self.num_items, self.facets, self.facet_dim)
-        )
-        if self.topics:
-            blocks = blocks * self.membership(embeddings)[..., None]
         return ItemSide(
-            blocks=centred(blocks),
+            blocks=centred(self.item_blocks(embeddings)),
             quality=quality - along * crowd,
             popularity=ops.convert_to_tensor(self.popularity),
             context=centred(self.context_block(embeddings)) if self.residual else None,
         )
+
+    def item_blocks(self, embeddings: Any) -> Any:
+        """Q_f e of some items, before they are centred, e [N, D] -> [N, K, d]."""
+        shape = (ops.shape(embeddings)[0], self.facets, self.facet_dim)
+        blocks = ops.reshape(self.item_block(embeddings), shape)
+        if self.topics:
+            blocks = blocks * self.membership(embeddings)[..., None]
+        return blocks
 
     def membership(self, embeddings: Any) -> Any:
         """How much each item belongs to each facet: π for topics, 1 for the others.
