@@ -13,6 +13,8 @@ COMMANDS = [
     ("tfrec.data", "prepare"),
     ("tfrec.data", "inspect"),
     ("tfrec.data", "simulate"),
+    ("export",),
+    ("export.check",),
 ]
 HEAVY = {"numpy", "pandas", "pyarrow", "scipy", "matplotlib", "tensorflow", "keras", "yaml"}
 
@@ -34,7 +36,15 @@ def test_help_is_fast_and_says_how(command: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["tfrec", "tfrec.train", "tfrec.evaluate", "tfrec.data.__main__"]
+    "module",
+    [
+        "tfrec",
+        "tfrec.train",
+        "tfrec.evaluate",
+        "tfrec.data.__main__",
+        "export.__main__",
+        "export.check",
+    ],
 )
 def test_importing_loads_nothing_heavy(module: str) -> None:
     script = f"import sys, {module}; print(*sys.modules)"

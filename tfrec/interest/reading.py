@@ -200,7 +200,7 @@ class LedgerReader:
         side = model.item_side(model.tower())
         parts: Any = (None if part is None else np.asarray(part, np.float32) for part in side)
         self.catalogue = Catalogue(*parts)
-        self._read = tf.function(_newest(model), jit_compile=True)
+        self._read = tf.function(newest(model), jit_compile=True)
 
     def read(self, cases: Cases) -> Readings:
         """Every case's history, asked at its request time. A history keeps its newest events."""
@@ -262,12 +262,16 @@ class LedgerReader:
             yield [getattr(readings, field.name) for field in fields(readings)]
 
 
-def _newest(model: Ledger) -> Any:
-    """tokens -> the parts of the ledger at the last column, in the order of `Readings`."""
+def newest(model: Ledger, table: Any = None) -> Any:
+    """tokens -> the parts of the ledger at the last column, in the order of `Readings`.
+
+    Arguments:
+        table: of the items' embeddings, see `Ledger.read`.
+    """
 
     def read(tokens: dict[str, Any]) -> tuple[Any, ...]:
         tf = import_tensorflow()
-        reading = model.read(tokens, training=False)
+        reading = model.read(tokens, training=False, table=table)
 
         def number(x: Any) -> Any:
             return None if x is None else tf.cast(x, tf.float32)

@@ -233,13 +233,18 @@ class Ledger(keras.Model):
     def call(self, batch: dict[str, Any], training: bool = False) -> Any:
         return self.read(batch, training).state()
 
-    def read(self, batch: dict[str, Any], training: bool = False) -> Reading:
-        """The forward pass up to the parts of the ledger."""
+    def read(self, batch: dict[str, Any], training: bool = False, table: Any = None) -> Reading:
+        """The forward pass up to the parts of the ledger.
+
+        Arguments:
+            batch, training: as of the call.
+            table: what `tower` returns, where it is known and need not be computed again, [I, D].
+        """
         items, segments = batch["items"], batch["segments"]
         times, asked = batch["times"], batch["request_times"]
         dtype = self.compute_dtype
         real = items >= 0
-        table = self.tower(training=training)
+        table = self.tower(training=training) if table is None else table
         embedded = ops.take(table, ops.maximum(items, 0), axis=0)
         embedded = embedded * ops.cast(real, dtype)[..., None]
         # What stands beside a missing item says nothing.
@@ -267,8 +272,7 @@ class Ledger(keras.Model):
         values = values * ops.cast(sign, dtype)[..., None]
         values = ops.reshape(values, (*ops.shape(items), self.facets, self.facet_dim))
         if self.topics:
-            shares = ops.take(self.membership(table), ops.maximum(items, 0), axis=0)
-            values = values * shares[..., None]
+            values = values * self.membership(embedded)[..., None]
         crowd = ops.softplus(self.crowd(queries)[..., 0])
         rated = ops.logical_and(real, ops.logical_not(ops.isnan(batch["strengths"])))
         grades = self.strength.grades(items, strengths, rated)
@@ -309,21 +313,32 @@ class Ledger(keras.Model):
         crowd = crowd - ops.mean(crowd)
         quality = centred(ops.convert_to_tensor(self.quality)[:, None])[:, 0]
         along = ops.sum(quality * crowd) / ops.maximum(ops.sum(crowd * crowd), 1e-9)
-        blocks = ops.reshape(
-            self.item_block(embeddings), (self.num_items, self.facets, self.facet_dim)
-        )
-        if self.topics:
-            blocks = blocks * self.membership(embeddings)[..., None]
         return ItemSide(
-            blocks=centred(blocks),
+            blocks=centred(self.item_blocks(embeddings)),
             quality=quality - along * crowd,
             popularity=ops.convert_to_tensor(self.popularity),
             context=centred(self.context_block(embeddings)) if self.residual else None,
         )
 
+    def item_blocks(self, embeddings: Any) -> Any:
+        """Q_f e of some items, before they are centred, e [N, D] -> [N, K, d]."""
+        shape = (ops.shape(embeddings)[0], self.facets, self.facet_dim)
+        blocks = ops.reshape(self.item_block(embeddings), shape)
+        if self.topics:
+            blocks = blocks * self.membership(embeddings)[..., None]
+        return blocks
+
     def membership(self, embeddings: Any) -> Any:
-        """How much each item belongs to each facet, [I, K]: π for topics, 1 for the others."""
-        general = ops.ones((self.num_items, self.facets - 2 * self.topics), embeddings.dtype)
+        """How much each item belongs to each facet: π for topics, 1 for the others.
+
+        Arguments:
+            embeddings: e of some items, [..., D].
+
+        Returns:
+            float [..., K].
+        """
+        shape = (*ops.shape(embeddings)[:-1], self.facets - 2 * self.topics)
+        general = ops.ones(shape, embeddings.dtype)
         if not self.topics:
             return general
         likeness = ops.matmul(embeddings, ops.cast(self.prototypes, embeddings.dtype))

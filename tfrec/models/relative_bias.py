@@ -51,8 +51,8 @@ class RelativeBias(keras.layers.Layer):
         self.built = True
 
     def call(self, buckets: Any) -> Any:
-        order = np.arange(buckets.shape[-1] or self.max_length)
-        distance = np.clip(order[:, None] - order[None, :], 0, self.max_length - 1)
+        order = ops.arange(ops.shape(buckets)[-1])
+        distance = ops.clip(order[:, None] - order[None, :], 0, self.max_length - 1)
         by_distance = ops.take(self.by_distance, distance, axis=1)  # [heads, query, key]
         by_time = ops.take(self.by_time, buckets, axis=1)  # [heads, batch, query, key]
         return by_distance[None] + ops.transpose(by_time, (1, 0, 2, 3))

@@ -25,7 +25,7 @@ LEAST_SLOPE = 1e-3
 # How much of a straight ramp is in an isotonic curve: what makes its flattest parts rise.
 _RAMP = 1e-3
 # Per logit beyond the outermost knots, the share of the remaining way to 0 or 1.
-_TAIL = 1e-3
+TAIL = 1e-3
 
 
 @dataclass(frozen=True)
@@ -129,8 +129,8 @@ class Isotonic:
         inside = np.interp(x, self.knots_x, self.knots_y)  # holds the end values outside
         below = np.maximum(self.knots_x[0] - x, 0.0)
         above = np.maximum(x - self.knots_x[-1], 0.0)
-        lowered = inside / (1.0 + _TAIL * below)
-        raised: Float64 = lowered + (1.0 - lowered) * (_TAIL * above / (1.0 + _TAIL * above))
+        lowered = inside / (1.0 + TAIL * below)
+        raised: Float64 = lowered + (1.0 - lowered) * (TAIL * above / (1.0 + TAIL * above))
         return raised
 
     def to_arrays(self) -> Arrays:

@@ -17,7 +17,7 @@ MAX_ERRORS = 255
 # A prediction that says nothing, or the opposite, still gets this much slope.
 _LEAST_SLOPE = 1e-3
 # exp of more has no place in float64.
-_FARTHEST = 600.0
+FARTHEST = 600.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,7 @@ class StrengthLink:
 
     def _at(self, predictions: Floats, error: float) -> Float64:
         logged = self.offset + self.slope * np.asarray(predictions, np.float64) + error
-        logged = np.clip(logged, -_FARTHEST, _FARTHEST)
+        logged = np.clip(logged, -FARTHEST, FARTHEST)
         strength: Float64 = np.sign(logged) * np.expm1(np.abs(logged))
         return strength
 

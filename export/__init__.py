@@ -1,0 +1,1 @@
+"""A trained run -> one SavedModel that takes strings and answers every question of the contract."""

@@ -1,0 +1,190 @@
+"""python -m export: a finished run becomes the next version in a folder that a server watches."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from export.versions import locked, new_version, remove_older, versions
+from tfrec.console import say, size
+from tfrec.errors import UserError, command
+from tfrec.run import must_be_run
+
+if TYPE_CHECKING:
+    from export.check import Report
+    from export.contract import Signatures
+    from tfrec.evaluation.results import Results
+
+EXAMPLES = """\
+examples:
+  python -m export runs/a models/shop               writes models/shop/1, then 2, …
+  python -m export runs/a models/shop --keep 3      and deletes all but the newest three
+  python -m export runs/a models/shop --top-k 500 --name shop
+
+A version is a SavedModel with the tokenizer, the catalogue and the calibration inside; a client
+sends strings. In its assets.extra: contract.json, MODEL_CARD.md, samples/ and warm-up records.
+Beside the versions, to be edited as you like: model.config, monitoring.config, batching.config,
+docker-compose.yaml. A version that fails its check (python -m export.check) is not published; a
+kill at any moment leaves the earlier versions as they were.
+exit codes: 0 done, 1 the check failed, 2 something to correct in options or run, 130 Ctrl-C
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="python -m export",
+        description="Writes a trained run as a model that stock TensorFlow Serving loads.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    made.add_argument("run", metavar="RUN", type=Path, help="run folder of python -m tfrec.train")
+    made.add_argument("models", metavar="MODEL_DIR", type=Path, help="holds the numbered versions")
+    made.add_argument(
+        "--keep", metavar="N", type=int, help="versions that stay, this one included (default all)"
+    )
+    made.add_argument(
+        "--top-k",
+        metavar="K",
+        type=int,
+        default=100,
+        help="items of a recommendation (default 100)",
+    )
+    made.add_argument(
+        "--name", default="tfrec", help="under which clients ask for the model (default tfrec)"
+    )
+    return made
+
+
+@command
+def main(argv: Sequence[str]) -> int:
+    flags = parser().parse_args(argv)
+    if flags.keep is not None and flags.keep < 1:
+        raise UserError(f"--keep {flags.keep} must be at least 1, the version that is written")
+    if flags.top_k < 1:
+        raise UserError(f"--top-k {flags.top_k} must be at least 1")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", flags.name):
+        raise UserError(
+            f"--name {flags.name!r} must be letters, digits, '_', '.' and '-', because it becomes "
+            "part of addresses and paths"
+        )
+    return export(flags.run, flags.models, flags.keep, flags.top_k, flags.name)
+
+
+class CheckFailedError(Exception):
+    """The version that was written does not keep its word."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(report)
+        self.report = report
+
+
+class Written(NamedTuple):
+    """A version that is whole and checked."""
+
+    signatures: int
+    report: Report
+
+
+def export(run: Path, models: Path, keep: int | None, top_k: int, name: str) -> int:
+    """Writes the next version and the files beside it.
+
+    Arguments:
+        run: of `python -m tfrec.train`, finished.
+        models: the model folder, made if missing.
+        keep: versions that stay; None: all.
+        top_k: items of a recommendation.
+        name: under which clients ask for the model.
+
+    Returns:
+        The exit code: 1 where the version failed its check and was not published.
+
+    Raises:
+        UserError: the run is not finished or damaged, its contract would break the clients of
+            earlier versions, or the model folder cannot be written.
+
+    Example:
+        >>> export(Path("runs/a"), Path("models/shop"), None, 100, "shop")  # doctest: +SKIP
+        0
+    """
+    from export.check import EXIT_FAILED, print_report
+    from export.configs import write_configs
+    from export.model_card import read_results
+
+    results = read_results(must_be_run(run))
+    with locked(models):
+        try:
+            with new_version(models) as draft:
+                say(f"writing version {draft.number} of {models}")
+                written = _write(run, results, models, draft.folder, top_k, name)
+        except CheckFailedError as failed:
+            print_report(failed.report)
+            say("\nthe version fails its check and is not published; earlier ones are untouched")
+            return EXIT_FAILED
+        removed = remove_older(models, keep) if keep is not None else []
+        kept = write_configs(models, name)
+    folder = models / str(draft.number)
+    bytes_written = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    print_report(written.report)
+    say(f"\n{folder}: {written.signatures} signatures, {size(bytes_written)}")
+    if removed:
+        say(f"deleted: {', '.join(str(models / str(number)) for number in removed)}")
+    if kept:
+        say(f"kept as they are, though others would be written now: {', '.join(kept)}")
+    say(f"serve it with: docker compose --file {models / 'docker-compose.yaml'} up")
+    return 0
+
+
+def _write(
+    run: Path, results: Results, models: Path, folder: Path, top_k: int, name: str
+) -> Written:
+    from export.check import check_version
+    from export.contract import EXTRA, signatures, write_contract
+    from export.model_card import CARD, model_card
+    from export.requests import requests
+    from export.sample_files import write_samples
+    from export.saved_model import save_run
+    from export.warmup import write_warmup
+
+    exported = save_run(run, folder, top_k)
+    _must_fit(signatures(folder), models)
+    say("asking it for the samples")
+    exchanges = write_samples(folder, name, requests(exported))
+    write_warmup(folder, exchanges)
+    (folder / EXTRA / CARD).write_text(model_card(exported, results), encoding="utf-8")
+    sizes = exported.sizes
+    vocabulary = {
+        "items": sizes.items,
+        "categories": sizes.categories,
+        "facets": sizes.facets,
+        "embedding": sizes.embedding,
+    }
+    write_contract(folder, sizes.model, vocabulary)
+    say("checking it in a process that can import neither tfrec nor export")
+    report = check_version(folder)
+    if not report.passed:
+        raise CheckFailedError(report)
+    return Written(len(exported.signatures), report)
+
+
+def _must_fit(found: Signatures, models: Path) -> None:
+    """A server replaces the newest version by this one under its clients' feet."""
+    from export.contract import incompatibilities, read_contract
+
+    published = list(versions(models).values())
+    if not published:
+        return
+    before = published[-1]
+    broken = incompatibilities(read_contract(before)["signatures"], found)
+    if broken:
+        raise UserError(
+            f"clients of {before} would break: {'; '.join(broken)}. Export into another folder "
+            "and move the clients there"
+        )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

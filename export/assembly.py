@@ -1,0 +1,155 @@
+"""A trained run -> what answers each signature, ready to be traced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from export.graph.answers import Answers, Log
+from export.graph.calibration import expected_strength
+from export.graph.catalogue import Catalogue, index
+from export.graph.ledger import LedgerReader, strengths
+from export.graph.ledger_answers import LedgerAnswers
+from export.graph.new_items import NewItems
+from export.graph.sequence import SequenceReader
+from export.signatures import FULL, HISTORY, Sizes
+from tfrec.data.prepared import PreparedData
+from tfrec.evaluation.ranking import tie_order
+from tfrec.interest.disentanglement import facet_reports, half_life_days
+from tfrec.interest.reading import LedgerReader as PythonReader
+from tfrec.interest.readouts import Readouts
+from tfrec.interest.strength_lines import StrengthWeights
+from tfrec.models.build import category_matrix, category_names
+from tfrec.models.ledger import Ledger
+from tfrec.run import RunConfig
+from tfrec.text.encoder import load_encoder
+from tfrec.trained import Trained
+
+Call = Callable[..., dict[str, Any]]
+
+
+class Assembled(NamedTuple):
+    """answers: by the name of a signature without its suffix. kept: tables and encoder, which
+    have to be saved with the graphs."""
+
+    answers: dict[str, Call]
+    sizes: Sizes
+    kept: list[Any]
+
+
+def assemble(config: RunConfig, trained: Trained, readouts: Readouts, top_k: int) -> Assembled:
+    """Puts the run's parts where a graph finds them.
+
+    Arguments:
+        config, trained, readouts: of the run.
+        top_k: items in a recommendation.
+    """
+    data, model = trained.data, trained.model
+    catalogue = _catalogue(data, model, config.training.seed)
+    log = _log(data)
+    kept: list[Any] = [catalogue.number, log.actions]
+    reader: Any = SequenceReader(model, catalogue)
+    strength = None
+    if isinstance(model, Ledger):
+        reader = LedgerReader(model, catalogue)
+        strength = _strength(reader, catalogue, readouts)
+    answers = Answers(
+        reader.read,
+        catalogue,
+        log,
+        readouts,
+        strength,
+        getattr(model, "facets", 0),
+        min(top_k, data.num_items),
+        config.evaluation.keep_seen,
+    )
+    found: dict[str, Call] = {
+        "recommend": _of_user(answers, answers.recommend),
+        "score": _of_user(answers, answers.score),
+        "distribution": _of_user(answers, answers.distribution),
+        "embed_user": _of_user(answers, answers.embed_user),
+        "embed_items": answers.embed_items,
+    }
+    if isinstance(model, Ledger):
+        lines = _ledger_answers(answers, reader, model, data)
+        for method in (lines.explain, lines.facets, lines.evolve):
+            found[method.__name__] = _of_user(answers, method)
+        if model.tower.text_dim:
+            encoder = load_encoder(config.text.text_encoder, config.text.text_max_length or None)
+            found["embed_text"] = NewItems(model, encoder, config.text).embed_text
+            kept.append(encoder.tokenizer)
+    sizes = Sizes(
+        model=config.model.model,
+        items=data.num_items,
+        facets=getattr(model, "facets", 0),
+        facet_dim=getattr(model, "facet_dim", 0),
+        categories=len(category_names(data)),
+        embedding=int(catalogue.matrix.shape[1]),
+        top_k=min(top_k, data.num_items),
+        max_length=model.max_length,
+        strengths=strength is not None,
+        texts="embed_text" in found,
+    )
+    return Assembled(found, sizes, kept)
+
+
+def _of_user(answers: Answers, method: Callable[..., dict[str, Any]]) -> Call:
+    """Reads the user first, then asks about the rest of the inputs."""
+
+    def call(**given: Any) -> dict[str, Any]:
+        of_user = {name: given.pop(name) for name in {**HISTORY, **FULL} if name in given}
+        return method(answers.ask(**of_user), **given)
+
+    return call
+
+
+def _catalogue(data: PreparedData, model: Any, seed: int) -> Catalogue:
+    shares = category_matrix(data)
+    if shares is None:
+        shares = np.zeros((data.num_items, 0), np.float32)
+    return Catalogue(
+        data.items["item_id"].to_pylist(),
+        np.asarray(model.item_matrix(), np.float32),
+        category_names(data),
+        shares,
+        tie_order(data.num_items, seed),
+    )
+
+
+def _log(data: PreparedData) -> Log:
+    actions, commonest = data.columns.action, 0
+    if actions is not None:
+        commonest = int(np.bincount(actions).argmax())
+    words = [name.encode() for name in data.meta.actions]
+    newest = int(data.columns.timestamp.max())
+    return Log(index(words, commonest), commonest, newest)
+
+
+def _strength(reader: LedgerReader, catalogue: Catalogue, readouts: Readouts) -> Any:
+    """See `export.graph.answers.Strength`; None where the log has too few strengths."""
+    link = readouts.grades or readouts.strength
+    if link is None:
+        return None
+    weights = StrengthWeights.of(reader.model)
+    by_item = tf.Variable(weights.by_item, trainable=False, name="strength_by_item")
+    vectors = tf.Variable(weights.target_vectors, trainable=False, name="strength_vectors")
+    weights = replace(weights, by_item=by_item, target_vectors=vectors)
+
+    def strength(user: Any, item_vectors: Any, numbers: Any) -> Any:
+        rows = catalogue.rows(numbers)
+        z = strengths(user, reader.parts(item_vectors), rows, weights)
+        return expected_strength(link, z)
+
+    return strength
+
+
+def _ledger_answers(
+    answers: Answers, reader: LedgerReader, model: Ledger, data: PreparedData
+) -> LedgerAnswers:
+    reports = facet_reports(PythonReader(model), category_matrix(data), category_names(data))
+    names = [report.name for report in reports]
+    return LedgerAnswers(answers, reader, names, half_life_days(model))

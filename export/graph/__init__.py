@@ -1,0 +1,1 @@
+"""What happens inside the SavedModel, in operations that stock TensorFlow Serving has."""

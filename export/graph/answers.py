@@ -1,0 +1,176 @@
+"""The answers that every model gives, one method per signature of `export.signatures`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import tensorflow as tf
+
+from export.graph.calibration import engaged
+from export.graph.catalogue import Catalogue
+from export.graph.choice import Choice, best, choose, entropy, tail_mass
+from export.graph.history import Events, newest_time
+from tfrec.interest.readouts import Readouts
+
+Answer = dict[str, Any]
+
+
+class Strength(Protocol):
+    """Expected strength of items, [B, M], of a user who was read; the numbers are not negative."""
+
+    def __call__(self, user: Any, vectors: Any, numbers: Any) -> Any: ...
+
+
+class Log(NamedTuple):
+    """What an answer takes from the log where the request says nothing.
+
+    Attributes:
+        actions: string -> int32 table of the action vocabulary; others are the commonest.
+        commonest: number of the commonest action.
+        newest: unix milliseconds of the newest event.
+    """
+
+    actions: Any
+    commonest: int
+    newest: int
+
+
+class Asked(NamedTuple):
+    """A request that was read.
+
+    user: its `state`, [B, S], times an item vector is the score.
+    """
+
+    events: Events
+    user: Any
+
+
+class Answers:
+    """Answers requests.
+
+    Arguments:
+        user: `Events` -> the user of an `Asked`.
+        catalogue: the items.
+        log: see `Log`.
+        readouts: what scores are calibrated to.
+        strength: None where the run does not know how strong engagements are.
+        facets: K; 0 where the model has none.
+        top_k: items in a recommendation, 1 … I.
+        keep_seen: whether items of the history may come again.
+    """
+
+    def __init__(
+        self,
+        user: Callable[[Events], Any],
+        catalogue: Catalogue,
+        log: Log,
+        readouts: Readouts,
+        strength: Strength | None,
+        facets: int,
+        top_k: int,
+        keep_seen: bool,
+    ) -> None:
+        self.catalogue = catalogue
+        # One graph that all signatures share.
+        self._user = tf.function(user, autograph=False)
+        self._log = log
+        self._readouts = readouts
+        self._strength = strength
+        self._facets = facets
+        self._top_k = top_k
+        self._keep_seen = keep_seen
+
+    def ask(
+        self,
+        history_items: Any,
+        history_times: Any,
+        actions: Any = None,
+        values: Any = None,
+        now: Any = None,
+        event_gain: Any = None,
+        facet_gain: Any = None,
+        conformity_gain: Any = None,
+    ) -> Asked:
+        """Reads a request; what it does not say is as in the short form of a signature."""
+        items = self.catalogue.numbers(history_items)
+        shape = tf.shape(items)
+        latest = newest_time(items, history_times, self._log.newest) + 1
+        events = Events(
+            items=items,
+            times=history_times,
+            actions=tf.fill(shape, self._log.commonest)
+            if actions is None
+            else self._log.actions.lookup(actions),
+            strengths=tf.fill(shape, float("nan")) if values is None else values,
+            now=latest if now is None else tf.where(now > 0, now, latest),
+            event_gain=tf.ones(shape) if event_gain is None else event_gain,
+            facet_gain=tf.ones([shape[0], self._facets]) if facet_gain is None else facet_gain,
+            conformity_gain=tf.ones(shape[:1]) if conformity_gain is None else conformity_gain,
+        )
+        return self.read(events)
+
+    def read(self, events: Events) -> Asked:
+        """Reads what is known of users at a time."""
+        return Asked(events, self._user(events))
+
+    def choice(self, asked: Asked, *removed: Any) -> Choice:
+        """What a user chooses from: all items but those of the history and the removed ones."""
+        seen = [] if self._keep_seen else [asked.events.items]
+        temperature = self._readouts.temperature.temperature
+        return choose(asked.user.state, self.catalogue, temperature, [*seen, *removed])
+
+    def recommend(self, asked: Asked, exclude_items: Any) -> Answer:
+        found = best(self.choice(asked, self.catalogue.numbers(exclude_items)), self._top_k)
+        return {
+            "items": self.catalogue.names(found.items),
+            "scores": found.scores,
+            "probabilities": found.probabilities,
+        }
+
+    def score(self, asked: Asked, candidate_items: Any) -> Answer:
+        numbers = self.catalogue.numbers(candidate_items)
+        known = tf.cast(numbers >= 0, tf.float32)
+        some = tf.maximum(numbers, 0)
+        vectors = self.catalogue.vectors(numbers)
+        score = tf.einsum("bs,bms->bm", asked.user.state, vectors)
+        probability = tf.gather(self.choice(asked).probabilities, some, batch_dims=1)
+        found = {
+            "score": score,
+            "probability": probability * known,
+            "intensity": engaged(self._readouts.engagement, score) * known,
+            "known": numbers >= 0,
+        }
+        if self._strength is not None:
+            found["expected_strength"] = self._strength(asked.user, vectors, some) * known
+        return found
+
+    def distribution(self, asked: Asked) -> Answer:
+        choice = self.choice(asked)
+        head = best(choice, self._top_k)
+        return {
+            "items": self.catalogue.names(head.items),
+            "probabilities": head.probabilities,
+            "tail_mass": tail_mass(choice, head),
+            "entropy": entropy(choice),
+            "categories": self.categories(asked),
+            "category_probabilities": tf.matmul(choice.probabilities, self.catalogue.shares),
+        }
+
+    def embed_user(self, asked: Asked) -> Answer:
+        return {"embedding": asked.user.state}
+
+    def embed_items(self, items: Any) -> Answer:
+        numbers = self.catalogue.numbers(items)
+        return {"embedding": self.catalogue.vectors(numbers), "known": numbers >= 0}
+
+    def categories(self, asked: Asked) -> Any:
+        """The names again for every user, string [B, C]."""
+        return per_user(asked, self.catalogue.categories)
+
+
+def per_user(asked: Asked, values: Any) -> Any:
+    """The same values for every user: [...] -> [B, ...]."""
+    values = tf.convert_to_tensor(values)
+    users = tf.shape(asked.events.items)[:1]
+    return tf.broadcast_to(values, tf.concat([users, tf.shape(values)], axis=0))

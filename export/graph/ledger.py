@@ -1,0 +1,138 @@
+"""A user as the parts of a ledger: every score is a sum of their products with an item's parts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import tensorflow as tf
+
+from export.graph.catalogue import Catalogue
+from export.graph.history import Events, read
+from tfrec.interest.reading import newest
+
+if TYPE_CHECKING:
+    from tfrec.interest.strength_lines import StrengthWeights
+    from tfrec.models.ledger import Ledger
+
+
+class LedgerUser(NamedTuple):
+    """B users, each at the time of the request, with n events read; all gains are inside.
+
+    Attributes:
+        state: float32 [B, S]; its product with an item vector is the score.
+        events: g_f a_fs v_fs, whose product with õ_fi is the line c_fs(i), [B, n, K, d].
+        place: of each event of the request among those read, int32 [B, L], -1 for none.
+        gates: g_f, [B, K].
+        crowd: κ in the column of the request's period, [B, W].
+        grades: how far the strength of each event lies above what was to be expected, [B, n].
+        habit: the user's own level of strength, [B].
+        liking: whose product with an item's vector adds to its strength, [B, 16].
+        context: [B, d]; None when the model has no residual line.
+    """
+
+    state: Any
+    events: Any
+    place: Any
+    gates: Any
+    crowd: Any
+    grades: Any
+    habit: Any
+    liking: Any
+    context: Any
+
+    @property
+    def facets(self) -> Any:
+        """u_f = g_f Σ_s a_fs v_fs, [B, K, d]."""
+        return tf.reduce_sum(self.events, axis=1)
+
+
+class ItemParts(NamedTuple):
+    """The parts of item vectors: blocks õ_fi [..., K, d], popularity lp_i by period [..., W],
+    quality β_i [...], context [..., d] or None."""
+
+    blocks: Any
+    popularity: Any
+    quality: Any
+    context: Any
+
+
+class LedgerReader:
+    """Reads histories with a trained ledger.
+
+    Arguments:
+        model: with its trained weights.
+        catalogue: its items.
+
+    Attributes:
+        table: the items' embeddings, computed once, [I, D] in the model's own order.
+    """
+
+    def __init__(self, model: Ledger, catalogue: Catalogue) -> None:
+        self.model = model
+        self.table = tf.Variable(model.tower(), trainable=False, name="item_embeddings")
+        self._catalogue = catalogue
+        self._newest = newest(model, self.table)
+
+    def read(self, events: Events) -> LedgerUser:
+        """The parts of every line."""
+        found = read(events, self.model.max_length)
+        tokens = found.tokens | {"items": self._catalogue.rows(found.tokens["items"])}
+        weights, values, gates, conformity, period, context, grades, habit, liking = self._newest(
+            tokens
+        )
+        gates *= events.facet_gain
+        conformity *= events.conformity_gain
+        weights = tf.transpose(weights, [0, 2, 1]) * gates[:, None] * found.event_gain[..., None]
+        lines = weights[..., None] * values  # [B, n, K, d]
+        crowd = conformity[:, None] * period
+        width = self.model.facets * self.model.facet_dim
+        parts = [
+            tf.reshape(tf.reduce_sum(lines, axis=1), [-1, width]),
+            crowd,
+            tf.ones_like(habit)[:, None],
+            *([] if context is None else [context]),
+        ]
+        return LedgerUser(
+            state=tf.concat(parts, axis=1),
+            events=lines,
+            place=found.place,
+            gates=gates,
+            crowd=crowd,
+            grades=grades,
+            habit=habit,
+            liking=tf.reduce_sum(liking * found.event_gain[..., None], axis=1),
+            context=context,
+        )
+
+    def parts(self, vectors: Any) -> ItemParts:
+        """Item vectors [..., S] taken apart again."""
+        facets, width = self.model.facets, self.model.facet_dim
+        sizes = [facets * width, self.model.num_periods, 1]
+        sizes += [width] if self.model.residual else []
+        blocks, popularity, quality, *context = tf.split(vectors, sizes, axis=-1)
+        shape = tf.concat([tf.shape(vectors)[:-1], [facets, width]], axis=0)
+        return ItemParts(
+            tf.reshape(blocks, shape), popularity, quality[..., 0], context[0] if context else None
+        )
+
+
+def strengths(user: LedgerUser, items: ItemParts, rows: Any, weights: StrengthWeights) -> Any:
+    """Standardised strength of some items, see `tfrec.interest.strength_lines.strength_scores`.
+
+    Arguments:
+        items: parts [B, M, ...]. rows: the model's numbers of the items, int32 [B, M], none
+            negative.
+
+    Returns:
+        float32 [B, M].
+    """
+    graded = tf.reduce_sum(user.events * user.grades[..., None, None], axis=1)  # [B, K, d]
+    said = user.facets * weights.by_facet[:, None] + graded * weights.by_grade[:, None]
+    return (
+        weights.bias
+        + weights.by_habit * user.habit[:, None]
+        + tf.gather(weights.by_item, rows)
+        + weights.by_crowd * tf.einsum("bw,bmw->bm", user.crowd, items.popularity)
+        + tf.einsum("bkd,bmkd->bm", said, items.blocks)
+        + tf.einsum("bd,bmd->bm", user.liking, tf.gather(weights.target_vectors, rows))
+    )

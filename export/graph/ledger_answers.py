@@ -1,0 +1,101 @@
+"""The answers that only a ledger gives, one method per signature of `export.signatures`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from export.graph.answers import Answer, Answers, Asked, per_user
+from export.graph.history import in_request_order
+from export.graph.ledger import LedgerReader
+from export.graph.shares import line_shares
+from tfrec.interest.distribution import OTHER_LINES
+
+
+class LedgerAnswers:
+    """Answers requests about lines.
+
+    Arguments:
+        answers: of the same run.
+        reader: its reader.
+        facet_names: K. half_life_days: float [K].
+    """
+
+    def __init__(
+        self,
+        answers: Answers,
+        reader: LedgerReader,
+        facet_names: Sequence[str],
+        half_life_days: npt.NDArray[np.floating],
+    ) -> None:
+        self._answers = answers
+        self._catalogue = answers.catalogue
+        self._reader = reader
+        self._names = tf.constant([name.encode() for name in facet_names], tf.string)
+        self._half_lives = tf.constant(half_life_days, tf.float32)
+
+    def explain(self, asked: Asked, candidate_items: Any) -> Answer:
+        user = asked.user
+        numbers = self._catalogue.numbers(candidate_items)
+        vectors = self._catalogue.vectors(numbers)
+        items = self._reader.parts(vectors)
+        events = in_request_order(user.events, user.place)  # [B, L, K, d]
+        lines = tf.einsum("blkd,bmkd->bmlk", events, items.blocks)
+        conformity = tf.einsum("bw,bmw->bm", user.crowd, items.popularity)
+        context = tf.zeros_like(conformity)
+        if user.context is not None:
+            context = tf.einsum("bd,bmd->bm", user.context, items.context)
+        score = tf.einsum("bs,bms->bm", user.state, vectors)
+        told = tf.reduce_sum(lines, axis=[2, 3]) + items.quality + conformity + context
+        return {
+            "event_contributions": lines,
+            "quality": items.quality,
+            "conformity": conformity,
+            "context": context,
+            "score": score,
+            "residual_error": score - told,
+            "known": numbers >= 0,
+        }
+
+    def facets(self, asked: Asked) -> Answer:
+        shares = self._shares(asked)
+        return {
+            "facet_names": per_user(asked, self._names),
+            "user_facets": asked.user.facets,
+            "gates": asked.user.gates,
+            "half_life_days": per_user(asked, self._half_lives),
+            "shares": shares[:, : -len(OTHER_LINES)],
+            "crowd_share": shares[:, OTHER_LINES.index("crowd") - len(OTHER_LINES)],
+        }
+
+    def evolve(self, asked: Asked, checkpoint_times: Any) -> Answer:
+        def at(time: Any) -> tuple[Any, Any]:
+            then = self._answers.read(asked.events.before(time))
+            probabilities = self._answers.choice(then).probabilities
+            mass = tf.matmul(probabilities, self._catalogue.shares)
+            return mass, self._shares(then)[:, : -len(OTHER_LINES)]
+
+        count = tf.shape(checkpoint_times)[1]
+        # map_fn cannot stack nothing.
+        some = tf.pad(checkpoint_times, [[0, 0], [0, tf.cast(count == 0, tf.int32)]])
+        # Time by time: all at once would hold T times the memory.
+        found = tf.map_fn(
+            at,
+            tf.transpose(some),
+            fn_output_signature=(tf.float32, tf.float32),
+            parallel_iterations=1,
+        )
+        mass, shares = (tf.transpose(part[:count], [1, 0, 2]) for part in found)
+        return {
+            "categories": self._answers.categories(asked),
+            "category_probabilities": mass,
+            "facet_shares": shares,
+        }
+
+    def _shares(self, asked: Asked) -> Any:
+        items = self._reader.parts(tf.convert_to_tensor(self._catalogue.matrix))
+        return line_shares(self._answers.choice(asked), asked.user, items)

@@ -1,0 +1,59 @@
+"""An item that the catalogue does not have, placed by its text alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import tensorflow as tf
+from keras import ops
+
+from tfrec.text.cleaning import Cleaning, clean_in_graph
+
+if TYPE_CHECKING:
+    from tfrec.models.ledger import Ledger
+    from tfrec.text.encoder import TextEncoder
+
+
+class NewItems:
+    """Texts -> item vectors in the space of the catalogue.
+
+    Nothing is known yet of how good or how popular such an item is, so it has the lines of a
+    typical one, 0.
+
+    Arguments:
+        model: reads texts.
+        encoder: that it was trained on.
+        cleaning: how texts were cleaned for it.
+    """
+
+    def __init__(self, model: Ledger, encoder: TextEncoder, cleaning: Cleaning) -> None:
+        self._model = model
+        self._encoder = encoder
+        self._cleaning = cleaning
+        # What the blocks of the catalogue are centred by.
+        self._centres = [
+            tf.Variable(ops.mean(part, axis=0), trainable=False, name="centre")
+            for part in self._parts(model.tower())
+        ]
+
+    def embed_text(self, texts: Any) -> dict[str, Any]:
+        """string [B] -> embedding [B, S]."""
+        plain = clean_in_graph(texts, self._cleaning)
+        known = tf.strings.length(plain) > 0
+        vectors = tf.where(known[:, None], self._encoder(plain), 0.0)
+        tower = self._model.tower
+        projected = ops.matmul(ops.cast(vectors, tower.compute_dtype), tower.text_projection)
+        parts = self._parts(tower.norm(projected))
+        blocks, *context = [
+            tf.cast(part - centre, tf.float32)
+            for part, centre in zip(parts, self._centres, strict=True)
+        ]
+        typical = tf.zeros([tf.shape(texts)[0], self._model.num_periods + 1])
+        return {"embedding": tf.concat([blocks, typical, *context], axis=1)}
+
+    def _parts(self, embeddings: Any) -> list[Any]:
+        """Blocks [..., K·d], and context [..., d] where the model has that line."""
+        model = self._model
+        blocks = model.item_blocks(embeddings)
+        flat = ops.reshape(blocks, (-1, model.facets * model.facet_dim))
+        return [flat, model.context_block(embeddings)] if model.residual else [flat]

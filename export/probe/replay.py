@@ -1,0 +1,99 @@
+"""The stored requests asked again: gRPC samples, REST samples and warm-up records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf import text_format
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+from .model import Array, Model, Tensors, difference
+
+
+class Sample(NamedTuple):
+    """A stored request of a signature and the answer that was given to it."""
+
+    inputs: Tensors
+    outputs: Tensors
+
+
+def read_samples(folder: Path) -> dict[str, Sample]:
+    """Signature -> its gRPC sample, of a version's assets.extra/samples."""
+    found = {}
+    for path in sorted((folder / "requests").glob("*.pbtxt")):
+        request = text_format.Parse(path.read_text(encoding="utf-8"), predict_pb2.PredictRequest())
+        answer = (folder / "answers" / path.name).read_text(encoding="utf-8")
+        response = text_format.Parse(answer, predict_pb2.PredictResponse())
+        sample = Sample(_arrays(request.inputs), _arrays(response.outputs))
+        found[request.model_spec.signature_name] = sample
+    return found
+
+
+def grpc_difference(model: Model, samples: Mapping[str, Sample]) -> float:
+    """The worst difference between a stored answer and what is answered now."""
+    return max(
+        _worst(model.ask(name, sample.inputs), sample.outputs) for name, sample in samples.items()
+    )
+
+
+def rest_difference(model: Model, folder: Path) -> float:
+    """The same for the REST samples, whose requests are in rows or in columns."""
+    worst = 0.0
+    for path in sorted((folder / "requests").glob("*.json")):
+        request = json.loads(path.read_text(encoding="utf-8"))
+        answer = json.loads((folder / "answers" / path.name).read_text(encoding="utf-8"))
+        signature = request["signature_name"]
+        types = model.input_types(signature)
+        if "instances" in request:
+            columns = {name: [row[name] for row in request["instances"]] for name in types}
+        else:
+            columns = request["inputs"]
+        found = model.ask(signature, {name: _array(columns[name], types[name]) for name in types})
+        worst = max(worst, _worst(found, _outputs(answer, found)))
+    return worst
+
+
+def warm_up(model: Model, file: Path) -> int:
+    """Answers every record as a server does before it announces a version; how many there are."""
+    count = 0
+    for record in tf.data.TFRecordDataset(str(file)):
+        request = prediction_log_pb2.PredictionLog.FromString(record.numpy()).predict_log.request
+        model.ask(request.model_spec.signature_name, _arrays(request.inputs))
+        count += 1
+    return count
+
+
+def _outputs(answer: Any, like: Tensors) -> Tensors:
+    """A REST answer as arrays: an output that is alone has no name, rows have one each."""
+    body = answer.get("predictions", answer.get("outputs"))
+    if len(like) == 1:
+        columns = dict.fromkeys(like, body)
+    elif "predictions" in answer:
+        columns = {name: [row[name] for row in body] for name in like}
+    else:
+        columns = body
+    return {name: _array(columns[name], array.dtype) for name, array in like.items()}
+
+
+def _worst(found: Tensors, expected: Tensors) -> float:
+    if found.keys() != expected.keys():
+        return float("inf")
+    return max(difference(found[name], expected[name]) for name in expected)
+
+
+def _arrays(protos: Mapping[str, Any]) -> Tensors:
+    return {name: tf.make_ndarray(proto) for name, proto in protos.items()}
+
+
+def _array(value: Any, kind: Any) -> Array:
+    """Nested lists of JSON as an array; text becomes bytes."""
+    made = np.array(value, kind)
+    if made.dtype.kind != "O":
+        return made
+    texts = np.array(np.char.encode(made.astype(str), "utf-8"), object)
+    return texts.reshape(made.shape)

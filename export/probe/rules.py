@@ -1,0 +1,192 @@
+"""What must hold between the signatures of one version, whoever trained it on whatever."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from .model import Array, Model, Tensors, difference
+
+HISTORY = ("history_items", "history_times")
+NOWHERE = b"(an item that no catalogue has)"
+
+
+class Rule(NamedTuple):
+    """A sentence that must be true of the model.
+
+    Attributes:
+        says: the sentence.
+        needs: signatures; a model without them is not asked.
+        worst: how far the model is from it, given sample histories: the inputs named `HISTORY`.
+    """
+
+    says: str
+    needs: tuple[str, ...]
+    worst: Callable[[Model, Tensors], float]
+
+
+def _recommend(model: Model, history: Tensors, exclude: Array | None = None) -> Tensors:
+    none = np.zeros((len(history["history_items"]), 0), object)
+    return model.ask(
+        "recommend", {**history, "exclude_items": none if exclude is None else exclude}
+    )
+
+
+def _scores(model: Model, history: Tensors, items: Array) -> Tensors:
+    return model.ask("score", {**history, "candidate_items": items})
+
+
+def _default(model: Model, history: Tensors) -> float:
+    none = np.zeros((len(history["history_items"]), 0), object)
+    inputs = {**history, "exclude_items": none}
+    answers = [model.ask(name, inputs) for name in ("serving_default", "recommend")]
+    return max(difference(answers[0][name], answers[1][name]) for name in answers[1])
+
+
+def _ranked(model: Model, history: Tensors) -> float:
+    """Recommended scores fall, and are those of `score`; what is excluded next is never better."""
+    first = _recommend(model, history)
+    real = first["items"] != b""
+    scored = _scores(model, history, first["items"])["score"]
+    worst = difference(first["scores"][real], scored[real])
+    rises = np.diff(np.where(real, scored.astype(np.float64), 0.0), axis=1)
+    worst = max(worst, float(rises[real[:, 1:]].max(initial=0.0)))
+    second = _recommend(model, history, exclude=first["items"])
+    for row in range(len(real)):
+        again = set(first["items"][row, real[row]]) & set(second["items"][row])
+        better = second["scores"][row].max(initial=-np.inf) - first["scores"][row, real[row]].min(
+            initial=np.inf
+        )
+        worst = max(worst, float("inf") if again else 0.0, float(better))
+    return worst
+
+
+def _ledger(model: Model, history: Tensors) -> float:
+    items = _recommend(model, history)["items"][:, :20]
+    lines = model.ask("explain", {**history, "candidate_items": items})
+    total = lines["event_contributions"].astype(np.float64).sum(axis=(2, 3))
+    total += sum(lines[name].astype(np.float64) for name in ("quality", "conformity", "context"))
+    scored = _scores(model, history, items)["score"]
+    return max(difference(total, lines["score"]), difference(lines["score"], scored))
+
+
+def _dot(model: Model, history: Tensors) -> float:
+    items = _recommend(model, history)["items"][:, :20]
+    users = model.ask("embed_user", history)["embedding"].astype(np.float64)
+    embedded = model.ask("embed_items", {"items": items.reshape(-1)})["embedding"]
+    vectors = embedded.reshape(*items.shape, -1).astype(np.float64)  # [B, M, S]
+    scored = _scores(model, history, items)["score"]
+    return difference(np.einsum("bs,bms->bm", users, vectors)[items != b""], scored[items != b""])
+
+
+def _softmax(model: Model, history: Tensors) -> float:
+    """log p rises with the score in one straight line through all users; its slope is 1 / T."""
+    asked = model.ask("distribution", history)
+    items, p = asked["items"], asked["probabilities"].astype(np.float64)
+    scored = _scores(model, history, items)
+    real = (items != b"") & (p > 1e-30)
+    log_p = np.log(np.where(real, p, 1.0))
+    scores = scored["score"].astype(np.float64)
+    count = np.maximum(real.sum(axis=1, keepdims=True), 1)
+    x = np.where(real, scores - (scores * real).sum(axis=1, keepdims=True) / count, 0.0)
+    y = np.where(real, log_p - log_p.sum(axis=1, keepdims=True) / count, 0.0)
+    slope = float((x * y).sum() / max((x * x).sum(), 1e-300))
+    worst = difference(slope * x, y)
+    worst = max(worst, difference(scored["probability"][real], p[real]))
+    recommended = _recommend(model, history)
+    worst = max(worst, difference(recommended["probabilities"], asked["probabilities"]))
+    return max(worst, difference(recommended["items"], items))
+
+
+def _total(model: Model, history: Tensors) -> float:
+    asked = model.ask("distribution", history)
+    total = asked["probabilities"].astype(np.float64).sum(axis=1) + asked["tail_mass"]
+    return difference(total, np.ones_like(total))
+
+
+def _twins(model: Model, history: Tensors) -> float:
+    """With actions and strengths unknown, gains of 1 and no time, the twin is the short form."""
+    worst = 0.0
+    batch, length = history["history_items"].shape
+    items = _recommend(model, history)["items"][:, :5]
+    latest = history["history_times"].max(axis=1, initial=0)[:, None]
+    for name in model.signatures:
+        short = name.removesuffix("_full")
+        if short == name:
+            continue
+        needed = model.input_types(short)
+        extra = {
+            "candidate_items": items,
+            "exclude_items": items,
+            "checkpoint_times": latest,
+        }
+        inputs = history | {key: value for key, value in extra.items() if key in needed}
+        facets = model.facets(name)
+        neutral = {
+            "actions": np.full((batch, length), b"", object),
+            "values": np.full((batch, length), np.nan, np.float32),
+            "now": np.zeros(batch, np.int64),
+            "facet_gain": np.ones((batch, facets), np.float32),
+            "event_gain": np.ones((batch, length), np.float32),
+            "conformity_gain": np.ones(batch, np.float32),
+        }
+        full, plain = model.ask(name, inputs | neutral), model.ask(short, inputs)
+        worst = max(worst, *(difference(full[key], plain[key]) for key in plain))
+    return worst
+
+
+def _alone(model: Model, history: Tensors) -> float:
+    """A user's answer follows from that user's row: not from the batch, nor from padding."""
+    together = _recommend(model, history)
+    worst = 0.0
+    for row in range(len(history["history_items"])):
+        one = {name: value[row : row + 1] for name, value in history.items()}
+        one["history_items"] = np.pad(one["history_items"], ((0, 0), (2, 3)), constant_values=b"")
+        one["history_times"] = np.pad(one["history_times"], ((0, 0), (2, 3)))
+        alone = _recommend(model, one)
+        # Equal scores may change places: by rank only the scores must agree.
+        worst = max(worst, difference(alone["scores"][0], together["scores"][row]))
+    return worst
+
+
+def _unknown(model: Model, history: Tensors) -> float:
+    items = np.full((len(history["history_items"]), 2), NOWHERE, object)
+    asked = _scores(model, history, items)
+    if asked.pop("known").any():
+        return float("inf")
+    return max(float(np.abs(value).max()) for value in asked.values())
+
+
+def _empty(model: Model, history: Tensors) -> float:
+    """Users without any known event are all answered alike, and with numbers."""
+    worst = 0.0
+    for length, item in ((0, b""), (3, b""), (3, NOWHERE)):
+        nobody = {
+            "history_items": np.full((2, length), item, object),
+            "history_times": np.zeros((2, length), np.int64),
+        }
+        scores = _recommend(model, nobody)["scores"]
+        if not np.isfinite(scores).all():
+            return float("inf")
+        worst = max(worst, difference(scores[0], scores[1]))
+    return worst
+
+
+RULES = [
+    Rule("serving_default is recommend", ("serving_default", "recommend"), _default),
+    Rule("recommend goes down the scores of score", ("recommend", "score"), _ranked),
+    Rule("the lines of explain add up to score", ("explain", "recommend", "score"), _ledger),
+    Rule(
+        "embed_user times embed_items is score",
+        ("embed_user", "embed_items", "recommend", "score"),
+        _dot,
+    ),
+    Rule("distribution is softmax(score / T)", ("distribution", "recommend", "score"), _softmax),
+    Rule("distribution adds up to 1", ("distribution",), _total),
+    Rule("a _full twin with nothing asked is its short form", ("recommend_full",), _twins),
+    Rule("a user alone, padded, is answered as in a batch", ("recommend",), _alone),
+    Rule("unknown candidates are flagged and get 0", ("score",), _unknown),
+    Rule("an empty history gets an answer", ("recommend",), _empty),
+]

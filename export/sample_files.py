@@ -1,0 +1,75 @@
+"""Sample requests with the answers that the model gave: to learn from, and to check a server by.
+
+A version's assets.extra/samples/ holds for every signature, in requests/ and under the same names
+in answers/,
+
+    score.rows.json     for REST, user by user: curl -d @score.rows.json HOST/v1/models/NAME:predict
+    score.columns.json  for REST, input by input, to the same address
+    score.pbtxt         for gRPC: a PredictRequest in text format
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from export.contract import EXTRA
+from export.messages import Exchange, Tensors, exchange, plain
+from tfrec.console import import_tensorflow
+
+SAMPLES = "samples"
+
+
+def write_samples(folder: Path, model: str, requests: Mapping[str, Tensors]) -> list[Exchange]:
+    """Asks the SavedModel in `folder` and writes down what was asked and answered.
+
+    Arguments:
+        folder: of the version.
+        model: the name under which it will be served.
+        requests: signature -> inputs by name; strings as object arrays of bytes.
+
+    Returns:
+        The gRPC messages.
+    """
+    tf = import_tensorflow()
+    loaded = tf.saved_model.load(str(folder))
+    sides = [folder / EXTRA / SAMPLES / side for side in ("requests", "answers")]
+    for side in sides:
+        side.mkdir(parents=True)
+    made = []
+    for name, inputs in requests.items():
+        fed = {key: tf.constant(value) for key, value in inputs.items()}
+        answer = loaded.signatures[name](**fed)
+        outputs = {key: answer[key].numpy() for key in sorted(answer)}
+        made.append(exchange(model, name, inputs, outputs))
+        rows = {"instances": _rows(inputs)}, {"predictions": _alone(outputs) or _rows(outputs)}
+        columns = {"inputs": _columns(inputs)}, {"outputs": _alone(outputs) or _columns(outputs)}
+        texts = {
+            "rows.json": [_body({"signature_name": name} | rows[0]), _body(rows[1])],
+            "columns.json": [_body({"signature_name": name} | columns[0]), _body(columns[1])],
+            "pbtxt": [str(message) for message in made[-1]],
+        }
+        for kind, pair in texts.items():
+            for side, text in zip(sides, pair, strict=True):
+                (side / f"{name}.{kind}").write_text(text, encoding="utf-8")
+    return made
+
+
+def _body(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+
+
+def _columns(tensors: Tensors) -> dict[str, Any]:
+    return {name: plain(array) for name, array in tensors.items()}
+
+
+def _rows(tensors: Tensors) -> list[dict[str, Any]]:
+    columns = _columns(tensors)
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _alone(outputs: Tensors) -> Any:
+    """A server leaves out the name of an output that is the only one."""
+    return plain(next(iter(outputs.values()))) if len(outputs) == 1 else None

@@ -1,0 +1,106 @@
+"""A finished run -> a SavedModel with all signatures of the contract."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from export.samples import Sample, newest_users
+from export.signatures import Signature, Sizes, contract, inputs
+from tfrec.config import resolve
+from tfrec.console import import_tensorflow
+from tfrec.errors import UserError
+from tfrec.run import CONFIG, RunConfig, must_be_run
+
+TOP_K = 100
+DEFAULT = "serving_default"
+
+
+class Exported(NamedTuple):
+    """What was written.
+
+    Attributes:
+        signatures: by name, `serving_default` among them.
+        sizes: what the run fixes.
+        config: of the run. epoch: that the weights are from, counted from 1.
+        samples: real histories, of the users with the newest events of the log.
+        newest: unix milliseconds of the newest event of the log.
+    """
+
+    signatures: dict[str, Signature]
+    sizes: Sizes
+    config: RunConfig
+    epoch: int
+    samples: list[Sample]
+    newest: int
+
+
+def save_run(run: Path, folder: Path, top_k: int = TOP_K) -> Exported:
+    """Writes a run as a SavedModel.
+
+    Arguments:
+        run: of `python -m tfrec.train`, finished.
+        folder: to be made; whoever calls sees to it that half a folder is never served.
+        top_k: items in a recommendation; at most the whole catalogue.
+
+    Raises:
+        UserError: the run is not finished or damaged, its data or its text encoder is gone, or the
+            folder cannot be written.
+
+    Example:
+        >>> save_run(Path("runs/a"), Path("models/a/1")).sizes.model  # doctest: +SKIP
+        'ledger'
+    """
+    if top_k < 1:
+        raise UserError(f"the number of recommended items must be at least 1, got {top_k}")
+    config = resolve(RunConfig, argparse.Namespace(), must_be_run(run) / CONFIG)
+    tf = import_tensorflow()
+    from export.assembly import assemble
+    from tfrec.interest.readouts import Readouts
+    from tfrec.trained import load_trained
+
+    # First what an unfinished run does not have: it says so at once.
+    readouts = Readouts.load(run)
+    trained = load_trained(run, config)
+    assembled = assemble(config, trained, readouts, top_k)
+    signatures = contract(assembled.sizes)
+    graphs = {
+        name: _graph(one, assembled.sizes, assembled.answers[name.removesuffix("_full")])
+        for name, one in signatures.items()
+    }
+    signatures[DEFAULT], graphs[DEFAULT] = signatures["recommend"], graphs["recommend"]
+
+    root = tf.Module()
+    # Only what some signature reads.
+    root.variables_read = list({id(v): v for g in graphs.values() for v in g.variables}.values())
+    root.kept = assembled.kept
+    try:
+        tf.saved_model.save(root, str(folder), signatures=graphs)
+    except (OSError, tf.errors.OpError) as error:
+        raise UserError(f"cannot write {folder}: {error}") from None
+    data = trained.data
+    newest = int(data.columns.timestamp.max())
+    return Exported(signatures, assembled.sizes, config, trained.epoch, newest_users(data), newest)
+
+
+def _graph(signature: Signature, sizes: Sizes, answer: Callable[..., dict[str, Any]]) -> Any:
+    """The signature as a graph, with the shapes that the contract promises."""
+    tf = import_tensorflow()
+
+    def call(**given: Any) -> dict[str, Any]:
+        found = answer(**given)
+        if found.keys() != signature.outputs.keys():
+            raise ValueError(f"{sorted(found)} are not the outputs {sorted(signature.outputs)}")
+        return {
+            name: tf.ensure_shape(tf.identity(found[name]), sizes.of(tensor.shape))
+            for name, tensor in signature.outputs.items()
+        }
+
+    specs = {
+        name: tf.TensorSpec(sizes.of(tensor.shape), tensor.dtype, name)
+        for name, tensor in inputs(signature).items()
+    }
+    # Nothing here branches on a tensor, and conversion would take most of the time.
+    return tf.function(call, autograph=False).get_concrete_function(**specs)

@@ -1,0 +1,187 @@
+"""A version that does not keep its word is found out, whatever the lie."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from export.check import check_version, main
+from export.contract import hashes, read_contract
+from export.probe.model import Array, Model, Tensors, difference
+from export.probe.ops import not_served, op_names
+from export.probe.replay import read_samples
+from export.probe.rules import HISTORY, RULES
+from tests.export.conftest import Published
+
+EXTRA = Path("assets.extra")
+
+
+@pytest.fixture(scope="module")
+def model(published: Published) -> Model:
+    return Model(published.models / "1")
+
+
+@pytest.fixture(scope="module")
+def history(published: Published) -> Tensors:
+    samples = read_samples(published.models / "1" / EXTRA / "samples")
+    return {name: samples["recommend"].inputs[name] for name in HISTORY}
+
+
+class Liar(Model):
+    """The model, but one output of one signature is changed on its way out."""
+
+    def __init__(
+        self, model: Model, signature: str, output: str, change: Callable[[Array], Array]
+    ) -> None:
+        self.signatures = model.signatures
+        self._model, self._lie = model, (signature, output, change)
+
+    def ask(self, signature: str, inputs: dict[str, Array]) -> Tensors:  # type: ignore[override]
+        answer = self._model.ask(signature, inputs)
+        asked, output, change = self._lie
+        return answer | {output: change(answer[output])} if signature == asked else answer
+
+
+def by_batch(values: Array) -> Array:
+    """Differs between a user alone and the same user among others."""
+    return np.asarray(values + np.float32(0.001 * len(values)))
+
+
+RULE = {rule.says: rule for rule in RULES}
+LIES = [
+    ("serving_default is recommend", "serving_default", "scores", lambda a: a * 1.001),
+    ("recommend goes down the scores of score", "score", "score", lambda a: a + 0.01),
+    ("recommend goes down the scores of score", "recommend", "items", lambda a: a[:, ::-1]),
+    ("the lines of explain add up to score", "explain", "quality", lambda a: a + 0.001),
+    ("the lines of explain add up to score", "explain", "score", lambda a: a + 0.001),
+    ("embed_user times embed_items is score", "embed_user", "embedding", lambda a: a * 1.01),
+    ("embed_user times embed_items is score", "embed_items", "embedding", lambda a: a * 1.01),
+    ("distribution is softmax(score / T)", "distribution", "probabilities", lambda a: a**1.1),
+    ("distribution is softmax(score / T)", "score", "score", lambda a: a + a**3),
+    ("distribution is softmax(score / T)", "score", "probability", lambda a: a * 1.01),
+    ("distribution adds up to 1", "distribution", "tail_mass", lambda a: a + 0.001),
+    ("a _full twin with nothing asked is its short form", "facets_full", "gates", lambda a: a + 1),
+    ("a user alone, padded, is answered as in a batch", "recommend", "scores", by_batch),
+    ("unknown candidates are flagged and get 0", "score", "known", np.ones_like),
+    ("unknown candidates are flagged and get 0", "score", "intensity", lambda a: a + 0.1),
+    ("an empty history gets an answer", "recommend", "scores", lambda a: a * np.nan),
+]
+
+
+def test_every_rule_is_lied_to() -> None:
+    assert {says for says, *_ in LIES} == set(RULE)
+
+
+@pytest.mark.parametrize(("says", "signature", "output", "change"), LIES)
+def test_a_lie_is_found_by_its_rule(
+    model: Model,
+    history: Tensors,
+    says: str,
+    signature: str,
+    output: str,
+    change: Callable[[Array], Array],
+) -> None:
+    assert RULE[says].worst(model, history) < 1e-5
+    assert RULE[says].worst(Liar(model, signature, output, change), history) > 1e-4
+
+
+def test_the_command_finds_files_answers_and_warm_up_that_were_changed(
+    published: Published, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(published.models / "1", tmp_path / "1")
+    extra = tmp_path / "1" / EXTRA
+    (extra / "MODEL_CARD.md").write_text("the best model")
+    answers = extra / "samples" / "answers"
+    text = (answers / "score.pbtxt").read_text()
+    (answers / "score.pbtxt").write_text(text.replace("float_val: 0", "float_val: 1", 1))
+    rows = json.loads((answers / "facets.rows.json").read_text())
+    rows["predictions"][0]["gates"][0] += 0.01
+    (answers / "facets.rows.json").write_text(json.dumps(rows))
+    records = extra / "tf_serving_warmup_requests"
+    records.write_bytes(records.read_bytes()[:-7])
+    assert main([str(tmp_path)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == str(tmp_path / "1")
+    failed = {line[6:].split("  ")[0] for line in lines if line.startswith("FAIL")}
+    assert failed == {
+        "the files are those of contract.json",
+        "the gRPC samples are answered as before",
+        "the REST samples are answered as before",
+        "the warm-up records are answered",
+    }
+    assert sum(line.startswith("ok  ") for line in lines) == len(RULES) + 1
+    assert lines[-1].startswith("4 of ")
+
+
+def test_an_op_that_no_stock_server_links_fails_the_check(
+    published: Published, tmp_path: Path
+) -> None:
+    version = tmp_path / "1"
+    shutil.copytree(published.models / "1", version)
+    graph = (version / "saved_model.pb").read_bytes()
+    assert b"TopKV2" in graph
+    (version / "saved_model.pb").write_bytes(graph.replace(b"TopKV2", b"ScaNN!"))
+    contract = read_contract(version) | {"files": hashes(version)}
+    (version / EXTRA / "contract.json").write_text(json.dumps(contract))
+    report = check_version(version)
+    assert not report.passed
+    assert [finding.holds for finding in report.findings] == [True, False]
+    assert report.findings[-1].detail == "the server lacks ScaNN!"
+    assert report.load_seconds is None
+
+
+def test_ops_are_found_in_functions_too(tmp_path: Path) -> None:
+    module = tf.Module()
+    inner = tf.function(lambda x: tf.py_function(lambda y: y, [x], tf.float32))
+    module.call = tf.function(lambda x: inner(x) + 1, input_signature=[tf.TensorSpec([2])])
+    tf.saved_model.save(module, str(tmp_path))
+    names = op_names(tmp_path)
+    assert "AddV2" in names
+    assert not [name for name in names if name.startswith("__inference")]
+    assert not_served(names) == ["EagerPyFunc"]
+    assert not_served(["MatMul", "UnicodeScript", "NoSuchOp"]) == ["NoSuchOp"]
+
+
+def test_a_text_op_is_served(published: Published) -> None:
+    """TF Text's ops are linked by stock servers."""
+    assert not_served([*op_names(published.models / "1"), "WordpieceTokenizeWithOffsets"]) == []
+
+
+def test_a_model_that_cannot_be_loaded_says_why(published: Published, tmp_path: Path) -> None:
+    version = tmp_path / "1"
+    shutil.copytree(published.models / "1", version)
+    shutil.rmtree(version / "variables")
+    report = check_version(version)
+    assert [finding.holds for finding in report.findings] == [False, True, False]
+    assert "variables" in report.findings[0].detail
+    assert "variables" in report.findings[-1].detail
+
+
+@pytest.mark.parametrize(
+    ("found", "expected", "worst"),
+    [
+        ([1.0, np.nan], [1.0, np.nan], 0.0),
+        ([np.inf, 1.0], [np.inf, 1.0], 0.0),
+        ([np.nan], [1.0], np.inf),
+        ([1.0], [np.inf], np.inf),
+        ([200.0], [202.0], 2 / 202),
+        ([0.5], [0.25], 0.25),
+        ([1.0, 2.0], [1.0], np.inf),
+        ([], [], 0.0),
+    ],
+)
+def test_a_difference_is_relative_above_one(
+    found: list[float], expected: list[float], worst: float
+) -> None:
+    measured = difference(np.array(found, np.float32), np.array(expected, np.float32))
+    assert measured == pytest.approx(worst, rel=1e-6)
+
+
+def test_texts_are_the_same_or_not() -> None:
+    assert difference(np.array([b"a"], object), np.array([b"a"], object)) == 0
+    assert difference(np.array([b"a"], object), np.array([b"b"], object)) == np.inf
+    assert difference(np.array([b"a"], object), np.array([1.0])) == np.inf
