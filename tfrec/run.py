@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import argparse
 import fcntl
 import json
 import shlex
+import shutil
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tfrec.atomic import write_text
 from tfrec.config import to_yaml
 from tfrec.console import say
 from tfrec.data.options import DataConfig, SplitConfig
-from tfrec.errors import UserError
+from tfrec.errors import Interrupted, UserError
 from tfrec.evaluation.options import EvaluationConfig
 from tfrec.models.options import ModelConfig
-from tfrec.text.options import TextConfig
+from tfrec.text.options import TextConfig, TextReading
+from tfrec.text.pretraining.options import PretrainingConfig
 from tfrec.training.options import LossConfig, TrainingConfig
 
 if TYPE_CHECKING:
@@ -47,14 +51,26 @@ class RunConfig:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
 
-def new_run_folder(config: RunConfig) -> Path:
-    """runs/<model>-<data>-<date>-<time>, not yet existing."""
-    log = "".join(c if c.isalnum() else "-" for c in Path(config.data.data).name)
+@dataclass(frozen=True)
+class PretrainConfig:
+    """Everything that a pre-training depends on, in the sections of its config.yaml."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    text: TextReading = field(default_factory=TextReading)
+    pretraining: PretrainingConfig = field(default_factory=PretrainingConfig)
+
+
+AnyConfig = TypeVar("AnyConfig", RunConfig, PretrainConfig)
+
+
+def new_run_folder(kind: str, data: str) -> Path:
+    """runs/<kind>-<data>-<date>-<time>, not yet existing."""
+    name = "".join(c if c.isalnum() else "-" for c in Path(data).name)
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    return Path("runs") / f"{config.model.model}-{log}-{stamp}"
+    return Path("runs") / f"{kind}-{name}-{stamp}"
 
 
-def start(folder: Path, config: RunConfig) -> None:
+def start(folder: Path, config: AnyConfig) -> None:
     """Makes the run folder and writes its config.
 
     Raises:
@@ -72,7 +88,7 @@ def start(folder: Path, config: RunConfig) -> None:
         raise UserError(f"cannot write the run folder {folder}: {error.strerror}") from None
 
 
-def without_secrets(config: RunConfig) -> RunConfig:
+def without_secrets(config: AnyConfig) -> AnyConfig:
     """The config as it may be written down: the salt of --hash-ids would undo the hashing."""
     if config.data.hash_ids is None:
         return config
@@ -91,7 +107,7 @@ def command_line() -> str:
     return shlex.join(shown)
 
 
-def load_data(folder: Path, config: RunConfig) -> PreparedData:
+def load_data(folder: Path, config: RunConfig | PretrainConfig) -> PreparedData:
     """The prepared log of a run: the one it began with, or prepared now.
 
     Raises:
@@ -125,6 +141,55 @@ def must_be_run(folder: Path) -> Path:
     if not (folder / CONFIG).exists():
         raise UserError(f"{folder} is not a run folder: it has no {CONFIG}")
     return folder
+
+
+def resumed_run(flags: argparse.Namespace, may_change: Collection[str]) -> Path:
+    """The folder that --resume names, if the other flags go with it.
+
+    Arguments:
+        flags: as parsed; those of options have a dot in their names.
+        may_change: options that a run may go on with other values of.
+
+    Raises:
+        UserError: they do not, or it is no run folder.
+    """
+    changed = [name for name in vars(flags) if "." in name and name not in may_change]
+    if changed or flags.config or flags.out:
+        given = [name.partition(".")[2].replace("_", "-") for name in changed]
+        given += ["config"] * bool(flags.config) + ["out"] * bool(flags.out)
+        raise UserError(
+            f"--resume takes its options from the run's {CONFIG}; leave out "
+            f"{', '.join('--' + name for name in given)} or start a new run"
+        )
+    return must_be_run(Path(flags.resume))
+
+
+@contextmanager
+def working(folder: Path, command: str, new: bool) -> Iterator[None]:
+    """While a command works in a run folder: keeps others out, and says how to go on.
+
+    Arguments:
+        folder: started.
+        command: e.g. "tfrec.train".
+        new: the folder was made for this. A mistake of the user before anything is learned takes
+            it away, so that the corrected command may use its name.
+
+    Raises:
+        UserError: another process is at work there.
+        Interrupted: on SIGINT or SIGTERM, with the command to go on with.
+    """
+    go_on = f"Go on with python -m {command} --resume {folder}"
+    try:
+        with locked(folder):
+            yield
+    except Interrupted as stop:
+        raise Interrupted(f"{stop}. {go_on}", stop.signal_number) from None
+    except KeyboardInterrupt:  # outside the training loop, which saves and says so itself
+        raise Interrupted(f"interrupted. {go_on}", signal.SIGINT) from None
+    except UserError:
+        if new and not (folder / EPOCHS).exists():
+            shutil.rmtree(folder)
+        raise
 
 
 @contextmanager

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
-import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,20 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 from tfrec.config import add_flags, resolve, to_yaml
 from tfrec.console import count, import_tensorflow, say, seconds, size
-from tfrec.errors import Interrupted, UserError, command
+from tfrec.errors import UserError, command
 from tfrec.run import (
     CHECKPOINTS,
     CONFIG,
-    EPOCHS,
     TENSORBOARD,
     RunConfig,
     command_line,
     load_data,
-    locked,
-    must_be_run,
     new_run_folder,
+    resumed_run,
     start,
     without_secrets,
+    working,
     write_epochs,
 )
 
@@ -79,18 +76,12 @@ def main(argv: Sequence[str]) -> int:
     flags = parser().parse_args(argv)
     if flags.resume is None:
         config = resolve(RunConfig, flags, flags.config)
-        folder = Path(flags.out) if flags.out else new_run_folder(config)
+        folder = (
+            Path(flags.out) if flags.out else new_run_folder(config.model.model, config.data.data)
+        )
         train(config, folder)
         return 0
-    changed = [name for name in vars(flags) if "." in name and name not in _RESUMABLE]
-    if changed or flags.config or flags.out:
-        given = [name.partition(".")[2].replace("_", "-") for name in changed]
-        given += ["config"] * bool(flags.config) + ["out"] * bool(flags.out)
-        raise UserError(
-            f"--resume takes its options from the run's {CONFIG}; leave out "
-            f"{', '.join('--' + name for name in given)} or start a new run"
-        )
-    folder = must_be_run(Path(flags.resume))
+    folder = resumed_run(flags, _RESUMABLE)
     train(resolve(RunConfig, flags, folder / CONFIG), folder, resume=True)
     return 0
 
@@ -124,19 +115,8 @@ def train(config: RunConfig, folder: Path, resume: bool = False) -> Results:
     new = not folder.exists()
     if not resume:
         start(folder, config)
-    try:
-        with locked(folder):
-            return _train(config, folder)
-    except Interrupted as stop:
-        again = f"{stop}. Go on with python -m tfrec.train --resume {folder}"
-        raise Interrupted(again, stop.signal_number) from None
-    except KeyboardInterrupt:  # outside the training loop, which saves and says so itself
-        again = f"interrupted. Go on with python -m tfrec.train --resume {folder}"
-        raise Interrupted(again, signal.SIGINT) from None
-    except UserError:
-        if new and not (folder / EPOCHS).exists():
-            shutil.rmtree(folder)  # nothing was learned: the corrected command may use its name
-        raise
+    with working(folder, "tfrec.train", new):
+        return _train(config, folder)
 
 
 def _train(config: RunConfig, folder: Path) -> Results:

@@ -49,6 +49,8 @@ class TrainingBatches:
         >>> batch = next(batches.stream(epoch=0, step=0))                     # doctest: +SKIP
     """
 
+    same_shapes = True
+
     def __init__(
         self,
         train: Sequences,

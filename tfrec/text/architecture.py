@@ -50,14 +50,15 @@ class Architecture:
             if isinstance(layer, keras.layers.LayerNormalization) and self.epsilon is not None:
                 layer.epsilon = self.epsilon
             if layer.name == "feedforward_intermediate_dense" and self.activation is not None:
-                layer.activation = _activation(self.activation)
+                layer.activation = activation_of(self.activation)
             if layer.name == "pooled_dense":
                 layer.trainable = False
                 layer.set_weights([weight * 0 for weight in layer.get_weights()])
         return made
 
 
-def _activation(name: str) -> Any:
+def activation_of(name: str) -> Any:
+    """The function of `Architecture.activation`."""
     import keras
 
     return _gelu_tanh if name == "gelu_tanh" else keras.activations.get(name)

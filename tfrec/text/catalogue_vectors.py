@@ -14,12 +14,12 @@ from tfrec.errors import UserError
 
 if TYPE_CHECKING:
     from tfrec.data.prepared import PreparedData
-    from tfrec.text.options import TextConfig
+    from tfrec.text.options import TextConfig, TextReading
 
 VECTORS = "text_vectors.npy"
 
 
-def catalogue_texts(data: PreparedData, config: TextConfig) -> list[str]:
+def catalogue_texts(data: PreparedData, config: TextReading) -> list[str]:
     """One cleaned text per item, "" where nothing is known.
 
     Raises:
@@ -31,8 +31,8 @@ def catalogue_texts(data: PreparedData, config: TextConfig) -> list[str]:
     names = data.meta.text_columns
     if not names:
         raise UserError(
-            f"--text-encoder {config.text_encoder} needs texts: name a catalogue with --items and "
-            "its text columns with --text"
+            "the text encoder needs texts: name a catalogue with --items and its text columns "
+            "with --text"
         )
     columns = {name: clean(data.items[name].to_pylist(), config) for name in names}
     return fill(config.text_template, columns)

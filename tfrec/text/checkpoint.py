@@ -57,16 +57,26 @@ class Tensors:
 
     def __call__(self, name: str) -> npt.NDArray[np.float32]:
         """The tensor as float32, whatever type it is stored in."""
+        full = self._full(name)
+        if full is None:
+            raise UserError(
+                f"{self.source} lacks the tensor {name!r}, with or without {self._prefix!r} before "
+                "it: weights and config.json are not of the same model"
+            )
+        found: npt.NDArray[np.float32] = (
+            self._files[str(self._where[full])].get_tensor(full).astype(np.float32)
+        )
+        return found
+
+    def __contains__(self, name: str) -> bool:
+        return self._full(name) is not None
+
+    def _full(self, name: str) -> str | None:
         for candidate in (name, *(name.replace(*pair) for pair in _OLD_NAMES.items())):
             for full in (candidate, self._prefix + candidate):
                 if full in self._where:
-                    tensor = self._files[str(self._where[full])].get_tensor(full)
-                    found: npt.NDArray[np.float32] = tensor.astype(np.float32)
-                    return found
-        raise UserError(
-            f"{self.source} lacks the tensor {name!r}, with or without {self._prefix!r} before it: "
-            "weights and config.json are not of the same model"
-        )
+                    return full
+        return None
 
     def _open(self, path: Path) -> list[str]:
         import safetensors

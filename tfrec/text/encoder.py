@@ -112,14 +112,16 @@ class Encoder(keras.Model):
 
     def encode_tokens(self, tokens: dict[str, Any], training: bool = False) -> Any:
         """What `tokenize` returns -> float32 [N, dim]."""
+        return pool(self.token_states(tokens, training), tokens["padding_mask"], self.pooling)
+
+    def token_states(self, tokens: dict[str, Any], training: bool = False) -> Any:
+        """What `tokenize` returns -> a vector per token, [N, length, dim]."""
         ids, mask = tokens["token_ids"], tokens["padding_mask"]
         inputs = {"token_ids": ids, "padding_mask": tf.cast(mask, tf.int32)}
         if self.architecture.backbone == "BertBackbone":
             inputs["segment_ids"] = tf.zeros_like(ids)
         states = self.backbone(inputs, training=training)
-        if isinstance(states, dict):
-            states = states["sequence_output"]
-        return pool(states, mask, self.pooling)
+        return states["sequence_output"] if isinstance(states, dict) else states
 
     def call(self, texts: Any, training: bool = False) -> Any:
         return self.encode_tokens(self.tokenize(texts), training)

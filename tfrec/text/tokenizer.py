@@ -32,6 +32,10 @@ class Tokenizer:
         max_length: tokens that are kept of a text, special ones included.
         lower: whether texts are put into lower case before anything else.
 
+    Attributes:
+        prefix, suffix: ids of the special tokens that stand before and after a text.
+        pad_id: what fills a row up.
+
     Raises:
         UserError: a kind of tokenizer that is not supported, or no room for special tokens.
 
@@ -61,12 +65,12 @@ class Tokenizer:
         fast.no_padding()
         self._vocabulary: dict[str, int] = fast.get_vocab(with_added_tokens=True)
         self.pad_id = int((parsed.get("padding") or {}).get("pad_id", 0))
-        self._prefix, self._suffix = _around(fast)
-        self._room = max_length - len(self._prefix) - len(self._suffix)
+        self.prefix, self.suffix = _around(fast)
+        self._room = max_length - len(self.prefix) - len(self.suffix)
         if self._room < 1:
             raise UserError(
                 f"a text of max_length {max_length} has no room beside its "
-                f"{len(self._prefix) + len(self._suffix)} special tokens: make it longer"
+                f"{len(self.prefix) + len(self.suffix)} special tokens: make it longer"
             )
         truncation = parsed.get("truncation") or {}
         self._keeps_end = str(truncation.get("direction", "Right")).lower() == "left"
@@ -93,6 +97,14 @@ class Tokenizer:
         """
         return self.pad(self.ragged(texts))
 
+    def pieces(self, texts: Any) -> Any:
+        """string [N] -> int32 [N, (tokens)]: all of a text, without the tokens around it."""
+        # Strings live on the host; so do the tables.
+        with tf.device("/CPU:0"):
+            if self._lower is not None:
+                texts = _strings(self._lower(_codes(texts)))
+            return self._cut_before(texts)
+
     def ragged(self, texts: Any) -> Any:
         """string [N] -> int32 [N, (tokens)], special tokens included."""
         return self._graph(texts)
@@ -107,14 +119,11 @@ class Tokenizer:
             return {"token_ids": ids, "padding_mask": tf.sequence_mask(lengths, width)}
 
     def _ragged(self, texts: Any) -> Any:
-        # Strings live on the host; so do the tables.
+        tokens = self.pieces(texts)
         with tf.device("/CPU:0"):
-            if self._lower is not None:
-                texts = _strings(self._lower(_codes(texts)))
-            tokens = self._cut_before(texts)
             tokens = tokens[:, -self._room :] if self._keeps_end else tokens[:, : self._room]
             count = tokens.nrows()
-            parts = [_repeated(self._prefix, count), tokens, _repeated(self._suffix, count)]
+            parts = [_repeated(self.prefix, count), tokens, _repeated(self.suffix, count)]
             return beside(parts)
 
     def _cut_before(self, texts: Any) -> Any:

@@ -7,26 +7,73 @@ A loop of our own because Keras's `Model.fit` fails under a multi-worker strateg
 from __future__ import annotations
 
 import math
+import operator
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from tfrec.console import Progress, import_tensorflow, say, seconds
-from tfrec.data.batches import TrainingBatches
 from tfrec.errors import Interrupted, UserError
-from tfrec.models.build import SequenceModel
 from tfrec.training import checkpoint
 from tfrec.training.objective import Objective
-from tfrec.training.options import TrainingConfig
 from tfrec.training.signals import StopRequest
 
 # Steps of a whole run that repay compiling one.
 WORTH_COMPILING = 300
 LATEST = "latest.npz"
 BEST = "best.npz"
+
+
+class Trainable(Protocol):
+    """A built Keras model."""
+
+    variables: list[Any]
+    trainable_variables: list[Any]
+
+
+class Batches(Protocol):
+    """A seeded stream of batches, the same whenever it is entered at the same step.
+
+    Attributes:
+        same_shapes: whether every batch has the shapes of the first; if not, arrays still keep
+            their number of axes.
+    """
+
+    same_shapes: bool
+
+    @property
+    def steps_per_epoch(self) -> int: ...
+
+    @property
+    def examples_per_epoch(self) -> int: ...
+
+    def stream(self, epoch: int, step: int) -> Iterator[dict[str, Any]]:
+        """Batches from that step on, epoch after epoch, without end."""
+
+
+class LoopConfig(Protocol):
+    """The options that the loop reads; `TrainingConfig` has them."""
+
+    @property
+    def epochs(self) -> int: ...
+
+    @property
+    def patience(self) -> int: ...
+
+    @property
+    def learning_rate(self) -> float: ...
+
+    @property
+    def xla(self) -> str: ...
+
+    @property
+    def steps_per_call(self) -> int: ...
+
+    @property
+    def checkpoint_minutes(self) -> float: ...
 
 
 class Recorder(Protocol):
@@ -56,7 +103,7 @@ class Progressed:
     best_epoch: int = -1
     epochs: list[dict[str, Any]] = field(default_factory=list)
 
-    def finished(self, config: TrainingConfig) -> bool:
+    def finished(self, config: LoopConfig) -> bool:
         return self.epoch >= config.epochs or self.stale >= config.patience
 
     @property
@@ -71,18 +118,20 @@ class Progressed:
 
 
 def fit(
-    model: SequenceModel,
+    model: Trainable,
     optimizer: Any,
     objective: Objective,
-    batches: TrainingBatches,
+    batches: Batches,
     validate: Callable[[], dict[str, float]],
     metric: str,
-    config: TrainingConfig,
+    config: LoopConfig,
     folder: Path,
     strategy: Any,
     record: Recorder,
+    better: Callable[[float, float], bool] = operator.gt,
+    shown: Sequence[str] = (),
 ) -> Progressed:
-    """Trains until the validation metric stops rising, then loads the best weights.
+    """Trains until the validation metric stops getting better, then loads the best weights.
 
     Goes on where the checkpoint in `folder` stands, if there is one: killed at any moment and run
     again, it ends with the same weights as if it had never been killed.
@@ -92,12 +141,15 @@ def fit(
         optimizer: a built Keras optimizer.
         objective: see `tfrec.training.objective`.
         batches: the training stream.
-        validate: ranks the validation cases with the model as it is now.
-        metric: the name in `validate`'s result that is to rise.
+        validate: measures the model as it is now on what was held out.
+        metric: the name in `validate`'s result that decides.
         config: epochs, patience, steps per call, …
         folder: where checkpoints are kept.
         strategy: a tf.distribute strategy; the default one trains on one device.
         record: told after each epoch.
+        better: whether a first value of the metric is better than a second: larger, unless told
+            otherwise.
+        shown: further names in `validate`'s result to print.
 
     Raises:
         Interrupted: on SIGINT or SIGTERM, after the checkpoint was saved.
@@ -119,7 +171,8 @@ def fit(
         while not progressed.finished(config):
             objective.start_epoch(progressed.epoch)
             _train_epoch(run_steps, stream, batches, progressed, config, stop, save)
-            _finish_epoch(model, validate, metric, batches, progressed, config, folder, record)
+            _finish_epoch(model, validate, metric, better, batches, progressed, folder, record)
+            _say_epoch(progressed, metric, shown, config.patience)
             save()
             _stop_if_asked(stop)
     if (folder / BEST).exists():
@@ -130,9 +183,9 @@ def fit(
 def _train_epoch(
     run_steps: Callable[[Any, int], dict[str, float]],
     stream: Any,
-    batches: TrainingBatches,
+    batches: Batches,
     progressed: Progressed,
-    config: TrainingConfig,
+    config: LoopConfig,
     stop: StopRequest,
     save: Callable[[], None],
 ) -> None:
@@ -168,19 +221,19 @@ def _train_epoch(
 
 
 def _finish_epoch(
-    model: SequenceModel,
+    model: Trainable,
     validate: Callable[[], dict[str, float]],
     metric: str,
-    batches: TrainingBatches,
+    better: Callable[[float, float], bool],
+    batches: Batches,
     progressed: Progressed,
-    config: TrainingConfig,
     folder: Path,
     record: Recorder,
 ) -> None:
-    """Validates, keeps the best weights, and decides whether to go on."""
+    """Validates, keeps the best weights, writes down the epoch and goes on to the next."""
     started = time.monotonic()
     metrics = validate()
-    if progressed.best is None or metrics[metric] > progressed.best:
+    if progressed.best is None or better(metrics[metric], progressed.best):
         progressed.best, progressed.best_epoch = metrics[metric], progressed.epoch
         checkpoint.save(folder / BEST, model.variables, {"epoch": progressed.epoch, **metrics})
     epoch = {
@@ -194,15 +247,20 @@ def _finish_epoch(
     }
     progressed.epochs.append(epoch)
     record(progressed.epochs)
-    marked = " *" if progressed.best_epoch == progressed.epoch else ""
-    say(
-        f"epoch {progressed.epoch + 1:3d}  loss {epoch['loss']:.4f}  "
-        f"validation {metric} {metrics[metric]:.4f}{marked}  "
-        f"{epoch['examples_per_s']:,.0f} examples/s  {seconds(epoch['seconds'])}"
-    )
     progressed.epoch += 1
     progressed.step, progressed.loss_sums, progressed.epoch_seconds = 0, {}, 0.0
-    if progressed.stale >= config.patience:
+
+
+def _say_epoch(progressed: Progressed, metric: str, shown: Sequence[str], patience: int) -> None:
+    """Prints the newest epoch, and whether it was the last one for want of better ones."""
+    epoch = progressed.epochs[-1]
+    values = "  ".join(f"{name} {epoch[f'validation {name}']:.4f}" for name in (metric, *shown))
+    marked = " *" if progressed.stale == 0 else ""
+    say(
+        f"epoch {epoch['epoch']:3d}  loss {epoch['loss']:.4f}  validation {values}{marked}  "
+        f"{epoch['examples_per_s']:,.0f} examples/s  {seconds(epoch['seconds'])}"
+    )
+    if progressed.stale >= patience:
         say(
             f"no better {metric} for {progressed.stale} epochs; "
             f"the best was epoch {progressed.best_epoch + 1}"
@@ -224,10 +282,10 @@ def _stop_if_asked(stop: StopRequest) -> None:
 
 
 def _graph_call(
-    model: SequenceModel,
+    model: Trainable,
     optimizer: Any,
     objective: Objective,
-    config: TrainingConfig,
+    config: LoopConfig,
     strategy: Any,
     total_steps: int,
 ) -> Callable[[Any, int], dict[str, float]]:
@@ -281,16 +339,19 @@ def _graph_call(
     return call
 
 
-def _device_stream(batches: TrainingBatches, progressed: Progressed, strategy: Any) -> Any:
+def _device_stream(batches: Batches, progressed: Progressed, strategy: Any) -> Any:
     """An iterator over the batches from the next step on, split over the replicas."""
     tf = import_tensorflow()
     example = next(batches.stream(0, 0))
+
+    def spec(value: Any) -> Any:
+        shape = value.shape if batches.same_shapes else [None] * value.ndim
+        return tf.TensorSpec(shape, value.dtype)
+
     epoch, step = progressed.epoch, progressed.step  # where to start, not where we are later
     dataset = tf.data.Dataset.from_generator(
         lambda: batches.stream(epoch, step),
-        output_signature={
-            name: tf.TensorSpec(value.shape, value.dtype) for name, value in example.items()
-        },
+        output_signature={name: spec(value) for name, value in example.items()},
     )
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF

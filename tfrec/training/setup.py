@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +44,23 @@ def check(config: TrainingConfig) -> None:
         raise UserError(f"--gbce-calibration {config.gbce_calibration} must be between 0 and 1")
 
 
-def seed_everything(config: TrainingConfig) -> None:
+class DeviceConfig(Protocol):
+    """The options that say on what to train; `TrainingConfig` has them."""
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def strategy(self) -> str: ...
+
+    @property
+    def replicas(self) -> int: ...
+
+    @property
+    def mixed_precision(self) -> bool: ...
+
+
+def seed_everything(config: DeviceConfig) -> None:
     """Fixes Python's, NumPy's and Keras's randomness, and makes TensorFlow's ops deterministic."""
     tf = import_tensorflow()
     import keras
@@ -56,7 +72,7 @@ def seed_everything(config: TrainingConfig) -> None:
     )
 
 
-def make_strategy(config: TrainingConfig) -> Any:
+def make_strategy(config: DeviceConfig) -> Any:
     """The tf.distribute strategy. Call it before anything else touches TensorFlow's devices.
 
     Raises:

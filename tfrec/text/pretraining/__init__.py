@@ -1,0 +1,1 @@
+"""Masked language modelling: an encoder learns to read the texts at hand."""
