@@ -8,6 +8,7 @@ import pytest
 
 COMMANDS = [
     ("tfrec.train",),
+    ("tfrec.pretrain",),
     ("tfrec.evaluate",),
     ("tfrec.data",),
     ("tfrec.data", "prepare"),
@@ -34,7 +35,7 @@ def test_help_is_fast_and_says_how(command: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["tfrec", "tfrec.train", "tfrec.evaluate", "tfrec.data.__main__"]
+    "module", ["tfrec", "tfrec.train", "tfrec.pretrain", "tfrec.evaluate", "tfrec.data.__main__"]
 )
 def test_importing_loads_nothing_heavy(module: str) -> None:
     script = f"import sys, {module}; print(*sys.modules)"

@@ -112,6 +112,8 @@ def train(config: RunConfig, folder: Path, resume: bool = False) -> Results:
     check_evaluation(config.evaluation)
     if config.text.text_encoder != "none" and config.model.model != "ledger":
         raise UserError(f"--text-encoder needs the ledger, {config.model.model} reads no texts")
+    if config.losses.text_loss and config.text.text_encoder == "none":
+        raise UserError(f"--text-loss {config.losses.text_loss} needs texts: give --text-encoder")
     new = not folder.exists()
     if not resume:
         start(folder, config)
@@ -143,8 +145,8 @@ def _train(config: RunConfig, folder: Path) -> Results:
     from tfrec.text.catalogue_vectors import catalogue_vectors
     from tfrec.training import loop, setup
 
-    texts = catalogue_vectors(data, config.text, folder, config.data.cache_folder)
     strategy = setup.make_strategy(config.training)
+    texts = catalogue_vectors(data, config.text, folder, config.data.cache_folder)
     setup.seed_everything(config.training)
     train_sequences = split.train()
     with strategy.scope():

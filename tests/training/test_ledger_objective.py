@@ -16,11 +16,12 @@ from tfrec.training.ledger_objective import (
 from tfrec.training.losses import full_cross_entropy
 from tfrec.training.options import LossConfig
 
-# The exposure loss needs a target mix: tests/training/test_exposure.py.
+# The exposure loss needs a target mix: tests/training/test_exposure.py. The text loss needs texts:
+# tests/training/test_text_alignment.py.
 STRENGTHS = [
     field.name
     for field in dataclasses.fields(LossConfig)
-    if field.name.endswith("_loss") and field.name != "exposure_loss"
+    if field.name.endswith("_loss") and field.name not in ("exposure_loss", "text_loss")
 ]
 
 

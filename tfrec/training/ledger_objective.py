@@ -18,6 +18,7 @@ from tfrec.training.exposure import group_probabilities
 from tfrec.training.losses import Loss
 from tfrec.training.objective import Terms
 from tfrec.training.options import LossConfig
+from tfrec.training.text_alignment import id_text_alignment
 
 # CLSR (arXiv 2202.13090) leaves out histories of at most 5 events and calls the last 3 recent.
 SHORTEST, RECENT = 5, 3
@@ -117,6 +118,9 @@ class LedgerObjective:
             even = ops.ones_like(shown[:, 0]) / shown.shape[0]
             divergence = interest_losses.exposure_divergence(shown, self.exposure_target, even)
             terms["exposure"] = share * config.exposure_loss * divergence
+        if config.text_loss and model.tower.text_dim:
+            alignment = id_text_alignment(model.tower, batch["uniforms"])
+            terms["text"] = share * config.text_loss * alignment
         if config.balance_loss and model.facets > 1:
             shares = ops.abs(parts.target_facets)
             shares = shares / ops.maximum(ops.sum(shares, axis=-1, keepdims=True), 1e-6)
