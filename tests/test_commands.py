@@ -8,6 +8,7 @@ import pytest
 
 COMMANDS = [
     ("tfrec.train",),
+    ("tfrec.pretrain",),
     ("tfrec.evaluate",),
     ("tfrec.data",),
     ("tfrec.data", "prepare"),
@@ -40,6 +41,7 @@ def test_help_is_fast_and_says_how(command: tuple[str, ...]) -> None:
     [
         "tfrec",
         "tfrec.train",
+        "tfrec.pretrain",
         "tfrec.evaluate",
         "tfrec.data.__main__",
         "export.__main__",

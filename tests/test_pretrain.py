@@ -155,12 +155,3 @@ def test_a_mistake_is_one_clear_line(
     assert message in printed
     assert printed.count("\n") == 1
     assert not (texts.parent / "refused").exists()
-
-
-def test_train_says_that_an_unread_encoder_is_worth_nothing(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    from tfrec.train import main as train
-
-    assert train(["--text-encoder", "scratch:tiny"]) == 2
-    assert "python -m tfrec.pretrain --encoder scratch:tiny" in capsys.readouterr().err

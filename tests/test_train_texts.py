@@ -102,6 +102,7 @@ def test_a_run_keeps_its_vectors_and_opens_without_the_encoder(folder: Path) -> 
         ({"text_encoder": "nowhere"}, "nowhere"),
         ({"text_template": "{plot}"}, "plot"),
         ({"model": "sasrec"}, "--text-encoder needs the ledger"),
+        ({"text_encoder": "scratch:tiny"}, "tfrec.pretrain --encoder scratch:tiny"),
     ],
 )
 def test_what_cannot_be_read_is_named(

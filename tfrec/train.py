@@ -143,8 +143,8 @@ def _train(config: RunConfig, folder: Path) -> Results:
     from tfrec.text.catalogue_vectors import catalogue_vectors
     from tfrec.training import loop, setup
 
-    texts = catalogue_vectors(data, config.text, folder, config.data.cache_folder)
     strategy = setup.make_strategy(config.training)
+    texts = catalogue_vectors(data, config.text, folder, config.data.cache_folder)
     setup.seed_everything(config.training)
     train_sequences = split.train()
     with strategy.scope():

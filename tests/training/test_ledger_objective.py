@@ -12,7 +12,6 @@ from tfrec.training.ledger_objective import (
     DELETION_FLOOR,
     LedgerObjective,
     deletion_consistency,
-    id_text,
 )
 from tfrec.training.losses import full_cross_entropy
 from tfrec.training.options import LossConfig
@@ -82,20 +81,6 @@ def test_a_loss_is_there_only_when_it_is_switched_on(name: str) -> None:
         name.removesuffix("_loss").replace("_", " ")
     }
     assert float(terms[name.removesuffix("_loss").replace("_", " ")]) != 0
-
-
-def test_ids_find_texts_among_the_distinct_next_items_that_have_one() -> None:
-    model, batch = small(text_dim=5), training_batch()
-    targets, real = batch["targets"].numpy(), batch["weights"].numpy() > 0
-    texts = np.asarray(model.tower.texts, np.float64)
-    items = [item for item in np.unique(targets[real]) if texts[item].any()]
-    assert 2 < len(items) < real.sum()  # some come twice
-    views = [np.asarray(model.tower.ids, np.float64)[items], texts[items]]
-    views[1] = views[1] @ np.asarray(model.tower.text_projection, np.float64)
-    a, b = (view / np.linalg.norm(view, axis=1, keepdims=True) for view in views)
-    logits = a @ b.T / 0.07
-    both = [np.log(np.exp(logits).sum(axis=axis)) - np.diag(logits) for axis in (0, 1)]
-    assert float(id_text(model, batch)) == pytest.approx(np.mean(both), rel=1e-4)
 
 
 def test_strengths_change_from_epoch_to_epoch() -> None:

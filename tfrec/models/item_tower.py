@@ -93,6 +93,10 @@ class ItemTower(keras.layers.Layer):
             parts.append(ops.matmul(self.texts, self.text_projection))
         return sum(parts[1:], parts[0]) if parts else None
 
+    def text_side(self, items: Any) -> Any:
+        """What the texts of some items say: int [N] -> [N, D]."""
+        return ops.matmul(ops.take(self.texts, items, axis=0), self.text_projection)
+
     def get_config(self) -> dict[str, Any]:
         config: dict[str, Any] = super().get_config()
         return config | {

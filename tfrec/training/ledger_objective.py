@@ -12,12 +12,13 @@ from tfrec.models.history_mask import history_mask
 from tfrec.models.ledger import Ledger
 from tfrec.models.ledger_parts import Reading
 from tfrec.training import disentangling_losses, interest_losses
-from tfrec.training.contrastive_losses import info_nce, topic_supervision
+from tfrec.training.contrastive_losses import topic_supervision
 from tfrec.training.deletion_consistency import draw_deletions, remove_one_event
 from tfrec.training.exposure import group_probabilities
 from tfrec.training.losses import Loss
 from tfrec.training.objective import Terms
 from tfrec.training.options import LossConfig
+from tfrec.training.text_alignment import id_text_alignment
 
 # CLSR (arXiv 2202.13090) leaves out histories of at most 5 events and calls the last 3 recent.
 SHORTEST, RECENT = 5, 3
@@ -27,9 +28,6 @@ INDEPENDENCE_ITEMS = 256
 LIKING_DECAY = 0.02
 # Lines whose square is well below this share of the mean one hardly count.
 DELETION_FLOOR = 0.1
-# Items whose ids look for their texts in one step, and the temperature of that (CLIP, arXiv
-# 2103.00020, §2.5, begins at the same).
-TEXT_ITEMS, TEXT_TEMPERATURE = 256, 0.07
 MOVED = ("items", "times", "actions", "strengths")
 TOKENS = (*MOVED, "segments", "positions", "request_times")
 
@@ -115,13 +113,14 @@ class LedgerObjective:
                 shares, model.category_given_topic, model.tower.categories
             )
             terms["topic"] = share * config.topic_loss * supervision
-        if config.text_loss and model.tower.text_dim:
-            terms["text"] = share * config.text_loss * id_text(model, batch)
         if config.exposure_loss and self.exposure_target is not None:
             shown = group_probabilities(states, matrix, model.tower.categories, batch)
             even = ops.ones_like(shown[:, 0]) / shown.shape[0]
             divergence = interest_losses.exposure_divergence(shown, self.exposure_target, even)
             terms["exposure"] = share * config.exposure_loss * divergence
+        if config.text_loss and model.tower.text_dim:
+            alignment = id_text_alignment(model.tower, batch["uniforms"])
+            terms["text"] = share * config.text_loss * alignment
         if config.balance_loss and model.facets > 1:
             shares = ops.abs(parts.target_facets)
             shares = shares / ops.maximum(ops.sum(shares, axis=-1, keepdims=True), 1e-6)
@@ -208,30 +207,6 @@ def pointwise(model: Ledger, parts: _Parts, batch: dict[str, Any]) -> Any:
         model.engagement(parts.target_score),
         model.engagement(parts.negative_score),
         batch["weights"],
-    )
-
-
-def id_text(model: Ledger, batch: dict[str, Any]) -> Any:
-    """The id vectors of next items find their texts' vectors, and the other way round.
-
-    So that where an item lies can be read off its text alone. Every item counts once, however
-    often it comes next.
-    """
-    tower = model.tower
-    nothing = model.num_items  # sorted behind all items
-    items = ops.where(batch["weights"] > 0, batch["targets"], nothing)
-    items = ops.reshape(items, (-1,))
-    items = ops.sort(items[:: max(1, items.shape[0] // TEXT_ITEMS)][:TEXT_ITEMS])
-    before = ops.concatenate([items[:1] - 1, items[:-1]])
-    known = ops.logical_and(items != before, items < nothing)
-    items = ops.minimum(items, nothing - 1)
-    texts = ops.take(tower.texts, items, axis=0)
-    known = ops.cast(ops.logical_and(known, ops.any(texts != 0, axis=-1)), "float32")
-    return info_nce(
-        ops.take(tower.ids, items, axis=0),
-        ops.matmul(texts, tower.text_projection),
-        TEXT_TEMPERATURE,
-        known / ops.maximum(ops.sum(known), 1.0),
     )
 
 

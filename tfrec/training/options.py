@@ -63,7 +63,7 @@ class LossConfig:
     conformity_decay: float = option(0.9, "factor on --conformity-loss from epoch to epoch")
     independence_loss: float = option(0.01, "distance correlation between facet blocks")
     topic_loss: float = option(0.05, "topic facets follow the categories")
-    text_loss: float = option(0.05, "an item's id vector finds the vector of its text")
+    text_loss: float = option(0.05, "an item's id and its text point the same way (with texts)")
     balance_loss: float = option(0.01, "no facet may fall out of use")
     exposure_loss: float = option(0.0, "pull what is recommended towards --exposure-mix")
     exposure_mix: dict[str, str] = option(
