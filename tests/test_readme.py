@@ -6,13 +6,18 @@ download logs; and `make test` is not run, because it is what runs this.
 
 import ast
 import configparser
+import contextlib
 import importlib.metadata
+import json
 import os
 import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -70,17 +75,35 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(command: str, folder: Path) -> str:
-    environment = os.environ | {
+def environment(folder: Path) -> dict[str, str]:
+    return os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "XDG_CACHE_HOME": str(folder / "cache"),
         "COLUMNS": "100",
     }
+
+
+@contextlib.contextmanager
+def background(command: str, folder: Path) -> Iterator[None]:
+    """A command that ends in &; Ctrl-C at the end must be enough to stop it."""
+    command = command.removesuffix("&")
+    running = subprocess.Popen(
+        f"exec {command}", shell=True, cwd=folder, env=environment(folder), start_new_session=True
+    )
+    try:
+        yield
+        running.send_signal(signal.SIGINT)
+        assert running.wait(timeout=60) == 0
+    finally:
+        running.kill()
+
+
+def run(command: str, folder: Path) -> str:
     done = subprocess.run(
         command,
         shell=True,
         cwd=folder,
-        env=environment,
+        env=environment(folder),
         capture_output=True,
         text=True,
         check=False,
@@ -107,10 +130,30 @@ def test_the_first_command_prints_what_the_readme_shows(checkout: Path) -> None:
 def test_every_other_command_runs(checkout: Path) -> None:
     others = [c for c in COMMANDS[1:] if c not in ("make test", "pip install .")]
     assert len(others) > 8
-    for command in others:
-        for name in ("movielens-1m", "movielens-100k"):
-            command = re.sub(rf"--data {name}\b", f"--data {name}:{checkout}/movielens", command)
-        run(command, checkout)
+    printed = {}
+    with contextlib.ExitStack() as until_the_end, socket.socket() as a, socket.socket() as b:
+        ports = {}
+        for shown, free in (("8500", a), ("8501", b)):
+            free.bind(("127.0.0.1", 0))
+            ports[shown] = str(free.getsockname()[1])
+        a.close()
+        b.close()
+        for command in others:
+            for name in ("movielens-1m", "movielens-100k"):
+                folder = f"{name}:{checkout}/movielens"
+                command = re.sub(rf"--data {name}\b", f"--data {folder}", command)
+            for shown, free in ports.items():
+                command = re.sub(rf"\b{shown}\b", free, command)
+            if command.endswith("&"):
+                until_the_end.enter_context(background(command, checkout))
+            else:
+                printed[command] = run(command, checkout)
+    [recommended] = [text for command, text in printed.items() if '"recommend"' in command]
+    items = json.loads(recommended)["outputs"]["items"][0]
+    assert len(items) > 10
+    assert not {"s3", "s4", "s9"} & set(items)  # seen and excluded
+    [explained] = [text for command, text in printed.items() if '"explain"' in command]
+    assert abs(json.loads(explained)["outputs"]["residual_error"][0][0]) < 1e-4
     assert "runs/shop" in README
     for name in ("shop", "towers", "prepared"):
         assert (checkout / "runs" / name / "report.html").stat().st_size > 10_000
