@@ -89,7 +89,7 @@ def evaluate(run: Path, config: RunConfig, subset: str, out: Path) -> None:
 
 
 def _evaluate(run: Path, config: RunConfig, subset: str, out: Path) -> None:
-    from tfrec.evaluation.run_evaluation import evaluate_run
+    from tfrec.evaluation.run_evaluation import evaluate_run, text_views
     from tfrec.models.build import DISPLAY_NAMES
     from tfrec.training import setup
 
@@ -106,6 +106,7 @@ def _evaluate(run: Path, config: RunConfig, subset: str, out: Path) -> None:
         config.training.seed,
         out,
         read_epochs(run),
+        text_views(data, config.text, run),
     )
     publish(results, config, out)
 

@@ -137,7 +137,7 @@ def _train(config: RunConfig, folder: Path) -> Results:
     )
 
     tf = import_tensorflow()
-    from tfrec.evaluation.run_evaluation import Validation, evaluate_run
+    from tfrec.evaluation.run_evaluation import Validation, evaluate_run, text_views
     from tfrec.interest.fitting.fit_readouts import fit_readouts
     from tfrec.models.build import DISPLAY_NAMES, build_model
     from tfrec.text.catalogue_vectors import catalogue_vectors
@@ -206,7 +206,17 @@ def _train(config: RunConfig, folder: Path) -> Results:
     )
 
     results = evaluate_run(
-        model, name, settings, data, split, "test", config.evaluation, seed, folder, epochs
+        model,
+        name,
+        settings,
+        data,
+        split,
+        "test",
+        config.evaluation,
+        seed,
+        folder,
+        epochs,
+        text_views(data, config.text, folder),
     )
     publish(results, config, folder)
     return results

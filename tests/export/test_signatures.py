@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.export.conftest import TOP_K, Model
 from tests.export.asked_requests import (
     DAY,
     START,
@@ -17,6 +16,7 @@ from tests.export.asked_requests import (
     newest_last,
     random_request,
 )
+from tests.export.conftest import TOP_K, Model
 from tfrec.data.sequences import Int32, Sequences
 from tfrec.evaluation.ranking import tie_order
 from tfrec.interest.asking.load import LedgerRun, load_run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from tfrec.data.prepared import PreparedData
 from tfrec.data.sequences import Int64, count_items
 from tfrec.data.splits import Split, Subset
 from tfrec.errors import UserError
-from tfrec.evaluation.baselines import all_baselines, run_baselines
+from tfrec.evaluation.baselines import TEXT_BASELINES, all_baselines, run_baselines, tf_idf
 from tfrec.evaluation.case_metrics import load_cases, save_cases
 from tfrec.evaluation.compare import compare
 from tfrec.evaluation.measure import evaluate
@@ -29,6 +29,8 @@ from tfrec.evaluation.options import EvaluationConfig
 from tfrec.evaluation.ranking import rank
 from tfrec.evaluation.results import Lead, ModelResult, Results
 from tfrec.models.build import SequenceModel
+from tfrec.text.catalogue_vectors import catalogue_texts, text_vectors
+from tfrec.text.options import TextConfig
 
 CASES = "cases"
 RESULTS = "results.json"
@@ -50,7 +52,7 @@ def check(config: EvaluationConfig) -> int:
     if not config.ks or min(config.ks) < 1:
         raise UserError(f"--ks {config.ks} must be cut-offs of at least 1")
     if config.baselines not in (["all"], ["none"]):
-        known = all_baselines()
+        known = [*all_baselines(), *TEXT_BASELINES]
         for name in config.baselines:
             if name not in known:
                 raise UserError(
@@ -122,6 +124,7 @@ def evaluate_run(
     seed: int,
     folder: Path,
     epochs: list[dict[str, Any]],
+    texts: Mapping[str, Callable[[], Any]] | None = None,
 ) -> Results:
     """Ranks the whole catalogue with the model and with every baseline.
 
@@ -134,6 +137,7 @@ def evaluate_run(
         seed: of ties and of the bootstrap.
         folder: per-case metrics of each model are kept in its `cases` folder.
         epochs: the training log.
+        texts: of the items, for the baselines that read, see `text_views`.
 
     Raises:
         UserError: the split has no such cases, or an unknown baseline is asked for.
@@ -146,7 +150,9 @@ def evaluate_run(
     (folder / CASES).mkdir(parents=True, exist_ok=True)
 
     models = []
-    for line in _lines(model, name, settings, split, cases, item_counts, config, seed, epochs):
+    for line in _lines(
+        model, name, settings, split, cases, item_counts, config, seed, epochs, texts
+    ):
         result, per_case = line
         models.append(result)
         if per_case is not None:
@@ -175,6 +181,17 @@ def evaluate_run(
         environment=environment(seed, time.monotonic() - started),
         lead=_lead(folder, models, primary, seed),
     )
+
+
+def text_views(data: PreparedData, config: TextConfig, run: Path) -> dict[str, Callable[[], Any]]:
+    """What the text baselines compare items by: words, and what the run's encoder made of them."""
+    views: dict[str, Callable[[], Any]] = {}
+    if data.meta.text_columns:
+        views["text-knn"] = lambda: tf_idf(catalogue_texts(data, config))
+    vectors = text_vectors(run)
+    if vectors is not None:
+        views["encoder-knn"] = lambda: np.asarray(vectors)
+    return views
 
 
 def protocol(split: Split, data: PreparedData, config: EvaluationConfig) -> str:
@@ -213,6 +230,7 @@ def _lines(
     config: EvaluationConfig,
     seed: int,
     epochs: list[dict[str, Any]],
+    texts: Mapping[str, Callable[[], Any]] | None,
 ) -> Iterator[tuple[ModelResult, dict[str, Any] | None]]:
     """The model's line of the table, then the baselines', each with its per-case metrics."""
     top_k = max(config.ks)
@@ -245,6 +263,7 @@ def _lines(
         len(item_counts),
         None if config.baselines == ["all"] else config.baselines,
         seed=seed,
+        texts=texts,
         remove_seen=remove_seen,
         log=say,
     ):

@@ -39,7 +39,7 @@ class Memo:
 
 
 class Baseline(Protocol):
-    """A dataclass whose constructor arguments are its hyperparameters.
+    """A dataclass whose constructor arguments hold its hyperparameters.
 
     Attributes:
         name: as printed in the results table.
@@ -48,8 +48,10 @@ class Baseline(Protocol):
     """
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
-    name: ClassVar[str]
     GRID: ClassVar[Mapping[str, tuple[Any, ...]]]
+
+    @property
+    def name(self) -> str: ...
 
     def fit(self, train: Sequences, num_items: int, memo: Memo | None = None) -> None:
         """Learns from the training events alone.
@@ -79,4 +81,6 @@ def settings_of(baseline: Baseline) -> dict[str, Any]:
         >>> settings_of(EASE(regularization=100.0))
         {'regularization': 100.0}
     """
-    return {field.name: getattr(baseline, field.name) for field in fields(baseline) if field.init}
+    own = [field.name for field in fields(baseline) if field.init]
+    # A name and item vectors are given, not chosen.
+    return {name: getattr(baseline, name) for name in own if name not in ("name", "vectors")}

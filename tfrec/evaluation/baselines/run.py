@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,13 +19,23 @@ from tfrec.evaluation.baselines.item_knn import ItemKNN
 from tfrec.evaluation.baselines.matrix_factorization import BiasedMF
 from tfrec.evaluation.baselines.memory import available_bytes, shortage
 from tfrec.evaluation.baselines.popularity import Popularity, RecencyPopularity
+from tfrec.evaluation.baselines.text_knn import TextKNN
 from tfrec.evaluation.baselines.tuning import METRIC, Trial, tune
 
 _LONG_TRIAL_SECONDS = 20.0
+# By the name that a user types: what of the items each compares.
+TEXT_BASELINES = {"text-knn": "TF-IDF kNN", "encoder-knn": "Text-encoder kNN"}
 
 
-def all_baselines(seed: int = 0) -> dict[str, Baseline]:
-    """Every baseline by the name that a user types, from the simplest on, at its defaults."""
+def all_baselines(
+    seed: int = 0, texts: Mapping[str, Callable[[], Any]] | None = None
+) -> dict[str, Baseline]:
+    """Every baseline by the name that a user types, from the simplest on, at its defaults.
+
+    Arguments:
+        seed: of the item vectors of matrix factorisation.
+        texts: name of a text baseline -> what gives its vectors, see `TextKNN`.
+    """
     return {
         "popularity": Popularity(),
         "recency-popularity": RecencyPopularity(),
@@ -33,6 +43,7 @@ def all_baselines(seed: int = 0) -> dict[str, Baseline]:
         "biased-mf": BiasedMF(seed=seed),
         "ease": EASE(),
         "decayed-ease": DecayedEASE(),
+        **{name: TextKNN(TEXT_BASELINES[name], given) for name, given in (texts or {}).items()},
     }
 
 
@@ -64,6 +75,7 @@ def run_baselines(
     names: Sequence[str] | None = None,
     *,
     seed: int = 0,
+    texts: Mapping[str, Callable[[], Any]] | None = None,
     remove_seen: bool = True,
     tune_seconds: float = 120.0,
     log: Callable[[str], None] = lambda line: None,
@@ -79,6 +91,7 @@ def run_baselines(
         names: which baselines, see `all_baselines`; None means all. They come in the order of
             `all_baselines`.
         seed: of the item vectors of matrix factorisation and of the search.
+        texts: see `all_baselines`.
         remove_seen: as the final ranking will be made.
         tune_seconds: wall time of the search for each baseline.
         log: takes one line per baseline.
@@ -86,8 +99,13 @@ def run_baselines(
     Raises:
         UserError: an unknown name.
     """
-    known = all_baselines(seed)
+    known = all_baselines(seed, texts)
     for name in names or ():
+        if name in TEXT_BASELINES and name not in known:
+            raise UserError(
+                f"--baselines {name} needs texts: text columns of the catalogue (--text)"
+                + (", read by --text-encoder" if name == "encoder-knn" else "")
+            )
         if name not in known:
             raise UserError(f"unknown baseline {name!r}. There are: {', '.join(known)}")
     chosen = list(known) if names is None else [name for name in known if name in names]
