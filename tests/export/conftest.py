@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
+from export.contract import read_contract
 from export.saved_model import Exported, save_run
 from tests.export.served_model import Served
 from tests.training.worlds import arguments
@@ -107,3 +110,34 @@ def ledger(world: Path) -> Iterator[Model]:
 def sasrec(world: Path) -> Iterator[Model]:
     """A model that knows nothing but items and their order."""
     yield from _served(_trained(world, "sasrec", model="sasrec"))
+
+
+class Published(NamedTuple):
+    """What python -m export made of the ledger.
+
+    Attributes:
+        ledger: the run.
+        models: the model folder.
+        console: what it printed.
+        signatures: of the contract that it wrote.
+    """
+
+    ledger: Model
+    models: Path
+    console: str
+    signatures: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def published(ledger: Model, tmp_path_factory: pytest.TempPathFactory) -> Published:
+    """The ledger's first version. Tests leave it as it is."""
+    models = tmp_path_factory.mktemp("models") / "shop"
+    done = subprocess.run(
+        [sys.executable, "-m", "export", ledger.run, models, "--name", "shop"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    return Published(ledger, models, done.stdout, read_contract(models / "1")["signatures"])

@@ -53,7 +53,7 @@ def by_batch(values: Array) -> Array:
 
 RULE = {rule.says: rule for rule in RULES}
 LIES = [
-    ("serving_default is recommend", "serving_default", "scores", lambda a: a * 1.001),
+    ("serving_default is recommend", "serving_default", "scores", lambda a: a * 0.99),
     ("recommend goes down the scores of score", "score", "score", lambda a: a + 0.01),
     ("recommend goes down the scores of score", "recommend", "items", lambda a: a[:, ::-1]),
     ("the lines of explain add up to score", "explain", "quality", lambda a: a + 0.001),
