@@ -15,7 +15,7 @@ from export.probe.model import Array, Model, Tensors, difference
 from export.probe.ops import not_served, op_names
 from export.probe.replay import read_samples
 from export.probe.rules import HISTORY, RULES
-from tests.export.conftest import Published
+from tests.export.published import Published
 
 EXTRA = Path("assets.extra")
 
