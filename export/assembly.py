@@ -36,8 +36,8 @@ Call = Callable[..., dict[str, Any]]
 
 
 class Assembled(NamedTuple):
-    """answers: by the name of a signature without its suffix. kept: tables and encoder, which
-    have to be saved with the graphs."""
+    """answers: by the name of a signature without its suffix. kept: tables, which have to be saved
+    with the graphs."""
 
     answers: dict[str, Call]
     sizes: Sizes

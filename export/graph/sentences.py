@@ -43,7 +43,7 @@ class Sentences:
     def __init__(self, titles: Any, actions: Sequence[str], facets: Sequence[str]) -> None:
         self._titles = titles
         self._facets = tf.constant([facet_name(name) for name in facets], tf.string)
-        # The last one is of an event whose action is not known: -1 + 1 steps back to it.
+        # The last one is of an event whose action is not known.
         pieces = [_pieces(action) for action in [*actions, ""]]
         self._deeds = [tf.constant(column, tf.string) for column in zip(*pieces, strict=True)]
 
@@ -68,7 +68,7 @@ class Sentences:
 
         empty = tf.logical_not(tf.reduce_any(events.items >= 0, axis=1))[:, None]
         first = tf.where(
-            tf.logical_or(empty, tf.zeros_like(sentence, tf.bool)),
+            empty,
             _filled(ENGLISH["no history"], {"title": title}),
             tf.where(sentence == "", _filled(ENGLISH["nothing for"], {"title": title}), ""),
         )
