@@ -11,18 +11,21 @@ import tensorflow as tf
 
 from export.graph.answers import Answers, Log
 from export.graph.calibration import expected_strength
-from export.graph.catalogue import Catalogue, index
+from export.graph.catalogue import UNKNOWN, Catalogue, index
 from export.graph.ledger import LedgerReader, strengths
 from export.graph.ledger_answers import LedgerAnswers
 from export.graph.new_items import NewItems
+from export.graph.sentences import Sentences
 from export.graph.sequence import SequenceReader
 from export.signatures import FULL, HISTORY, Sizes
 from tfrec.data.prepared import PreparedData
 from tfrec.evaluation.ranking import tie_order
 from tfrec.interest.disentanglement import facet_reports, half_life_days
+from tfrec.interest.explanation import item_names
 from tfrec.interest.reading import LedgerReader as PythonReader
 from tfrec.interest.readouts import Readouts
 from tfrec.interest.strength_lines import StrengthWeights
+from tfrec.interest.telling.wording import quoted
 from tfrec.models.build import category_matrix, category_names
 from tfrec.models.ledger import Ledger
 from tfrec.run import RunConfig
@@ -33,8 +36,8 @@ Call = Callable[..., dict[str, Any]]
 
 
 class Assembled(NamedTuple):
-    """answers: by the name of a signature without its suffix. kept: tables and encoder, which
-    have to be saved with the graphs."""
+    """answers: by the name of a signature without its suffix. kept: tables, which have to be saved
+    with the graphs."""
 
     answers: dict[str, Call]
     sizes: Sizes
@@ -50,12 +53,13 @@ def assemble(config: RunConfig, trained: Trained, readouts: Readouts, top_k: int
     """
     data, model = trained.data, trained.model
     catalogue = _catalogue(data, model, config.training.seed)
-    log = _log(data)
-    kept: list[Any] = [catalogue.number, log.actions]
+    actions = index([name.encode() for name in data.meta.actions], UNKNOWN)
+    log = Log(actions, int(data.columns.timestamp.max()))
+    kept: list[Any] = [catalogue.number, actions]
     reader: Any = SequenceReader(model, catalogue)
     strength = None
     if isinstance(model, Ledger):
-        reader = LedgerReader(model, catalogue)
+        reader = LedgerReader(model, catalogue, _commonest_action(data))
         strength = _strength(reader, catalogue, readouts)
     answers = Answers(
         reader.read,
@@ -120,13 +124,8 @@ def _catalogue(data: PreparedData, model: Any, seed: int) -> Catalogue:
     )
 
 
-def _log(data: PreparedData) -> Log:
-    actions, commonest = data.columns.action, 0
-    if actions is not None:
-        commonest = int(np.bincount(actions).argmax())
-    words = [name.encode() for name in data.meta.actions]
-    newest = int(data.columns.timestamp.max())
-    return Log(index(words, commonest), commonest, newest)
+def _commonest_action(data: PreparedData) -> int:
+    return 0 if data.columns.action is None else int(np.bincount(data.columns.action).argmax())
 
 
 def _strength(reader: LedgerReader, catalogue: Catalogue, readouts: Readouts) -> Any:
@@ -151,5 +150,9 @@ def _ledger_answers(
     answers: Answers, reader: LedgerReader, model: Ledger, data: PreparedData
 ) -> LedgerAnswers:
     reports = facet_reports(PythonReader(model), category_matrix(data), category_names(data))
-    names = [report.name for report in reports]
-    return LedgerAnswers(answers, reader, names, half_life_days(model))
+    facets = [report.name for report in reports]
+    names = item_names(data, answers.catalogue.row.numpy())
+    titles = tf.constant([quoted(name.title, name.item).encode() for name in names], tf.string)
+    titles = tf.Variable(titles, trainable=False, name="item_titles")
+    sentences = Sentences(titles, data.meta.actions, facets)
+    return LedgerAnswers(answers, reader, sentences, facets, half_life_days(model))

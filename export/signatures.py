@@ -94,7 +94,7 @@ HISTORY = {
     "history_times": Tensor("int64", "B L", "when: unix milliseconds, whatever on padding"),
 }
 
-ACTIONS = Tensor("string", "B L", 'what was done: "view", "buy" …; "" or unknown: the commonest')
+ACTIONS = Tensor("string", "B L", 'what was done: "buy" …; "" or unknown: read as the commonest')
 VALUES = Tensor("float32", "B L", "rating, dwell or count; NaN where not known")
 NOW = Tensor("int64", "B", "when the question is asked, unix milliseconds; 0: as in the short form")
 FACET_GAIN = Tensor("float32", "B K", "multiplies the lines of a facet; 1 changes nothing")
@@ -165,6 +165,7 @@ EXPLAIN = Signature(
         "context": Tensor("float32", "B M", "what no other line carries; 0 unless the run has it"),
         "score": SCORE,
         "residual_error": Tensor("float32", "B M", "score less the sum of all lines: rounding"),
+        "text": Tensor("string", "B M", "the strongest lines in English"),
         "known": KNOWN,
     },
 )

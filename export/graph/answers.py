@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import tensorflow as tf
 
 from export.graph.calibration import engaged
-from export.graph.catalogue import Catalogue
+from export.graph.catalogue import UNKNOWN, Catalogue
 from export.graph.choice import Choice, best, choose, entropy, tail_mass
 from export.graph.history import Events, newest_time
 from tfrec.interest.readouts import Readouts
@@ -26,13 +26,11 @@ class Log(NamedTuple):
     """What an answer takes from the log where the request says nothing.
 
     Attributes:
-        actions: string -> int32 table of the action vocabulary; others are the commonest.
-        commonest: number of the commonest action.
+        actions: table of the action vocabulary, string -> int32.
         newest: unix milliseconds of the newest event.
     """
 
     actions: Any
-    commonest: int
     newest: int
 
 
@@ -99,7 +97,7 @@ class Answers:
         events = Events(
             items=items,
             times=history_times,
-            actions=tf.fill(shape, self._log.commonest)
+            actions=tf.fill(shape, UNKNOWN)
             if actions is None
             else self._log.actions.lookup(actions),
             strengths=tf.fill(shape, float("nan")) if values is None else values,

@@ -13,7 +13,7 @@ class Events(NamedTuple):
     Attributes:
         items: int32 [B, L], number of the item; -1 where there is none or it is not known.
         times: int64 [B, L], unix milliseconds.
-        actions: int32 [B, L], index into the action vocabulary.
+        actions: int32 [B, L], index into the action vocabulary; -1 where not known.
         strengths: float32 [B, L], NaN where not known.
         now: int64 [B], unix milliseconds of the request.
         event_gain: float32 [B, L], what the lines of each event are multiplied by.
@@ -57,11 +57,14 @@ def newest_time(items: Any, times: Any, otherwise: int) -> Any:
     return tf.where(tf.reduce_any(items >= 0, axis=1), found, tf.constant(otherwise, tf.int64))
 
 
-def read(events: Events, max_length: int) -> Read:
+def read(events: Events, max_length: int, commonest: int = 0) -> Read:
     """Sorts by time, leaves out what is not known, keeps the newest `max_length` events.
 
     As many tokens per user as the longest of the histories needs, so that short requests are
     cheap. Of events of equal time those given first count as older.
+
+    Arguments:
+        commonest: the action that events have where it is not known.
     """
     # One empty place in front: there is always one to ask at.
     padded = tf.pad(events.items, [[0, 0], [1, 0]], constant_values=-1)
@@ -90,7 +93,7 @@ def read(events: Events, max_length: int) -> Read:
         "positions": tf.where(real, to_end, 0),
         "times": taken(events.times, 0),
         "request_times": tf.where(asked, events.now[:, None], 0),
-        "actions": taken(events.actions, 0),
+        "actions": taken(tf.where(events.actions < 0, commonest, events.actions), 0),
         "strengths": taken(events.strengths, float("nan")),
     }
     place = tf.argsort(order, axis=1)[:, 1:] - first

@@ -62,20 +62,22 @@ class LedgerReader:
     Arguments:
         model: with its trained weights.
         catalogue: its items.
+        commonest: the action that events have where it is not known.
 
     Attributes:
         table: the items' embeddings, computed once, [I, D] in the model's own order.
     """
 
-    def __init__(self, model: Ledger, catalogue: Catalogue) -> None:
+    def __init__(self, model: Ledger, catalogue: Catalogue, commonest: int) -> None:
         self.model = model
         self.table = tf.Variable(model.tower(), trainable=False, name="item_embeddings")
         self._catalogue = catalogue
+        self._commonest = commonest
         self._newest = newest(model, self.table)
 
     def read(self, events: Events) -> LedgerUser:
         """The parts of every line."""
-        found = read(events, self.model.max_length)
+        found = read(events, self.model.max_length, self._commonest)
         tokens = found.tokens | {"items": self._catalogue.rows(found.tokens["items"])}
         weights, values, gates, conformity, period, context, grades, habit, liking = self._newest(
             tokens

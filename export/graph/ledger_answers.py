@@ -12,6 +12,7 @@ import tensorflow as tf
 from export.graph.answers import Answer, Answers, Asked, per_user
 from export.graph.history import in_request_order
 from export.graph.ledger import LedgerReader
+from export.graph.sentences import Lines, Sentences
 from export.graph.shares import line_shares
 from tfrec.interest.distribution import OTHER_LINES
 
@@ -22,6 +23,7 @@ class LedgerAnswers:
     Arguments:
         answers: of the same run.
         reader: its reader.
+        sentences: of its items and facets.
         facet_names: K. half_life_days: float [K].
     """
 
@@ -29,12 +31,14 @@ class LedgerAnswers:
         self,
         answers: Answers,
         reader: LedgerReader,
+        sentences: Sentences,
         facet_names: Sequence[str],
         half_life_days: npt.NDArray[np.floating],
     ) -> None:
         self._answers = answers
         self._catalogue = answers.catalogue
         self._reader = reader
+        self._sentences = sentences
         self._names = tf.constant([name.encode() for name in facet_names], tf.string)
         self._half_lives = tf.constant(half_life_days, tf.float32)
 
@@ -51,6 +55,9 @@ class LedgerAnswers:
             context = tf.einsum("bd,bmd->bm", user.context, items.context)
         score = tf.einsum("bs,bms->bm", user.state, vectors)
         told = tf.reduce_sum(lines, axis=[2, 3]) + items.quality + conformity + context
+        text = self._sentences.tell(
+            asked.events, numbers, Lines(lines, items.quality, conformity, context)
+        )
         return {
             "event_contributions": lines,
             "quality": items.quality,
@@ -58,6 +65,7 @@ class LedgerAnswers:
             "context": context,
             "score": score,
             "residual_error": score - told,
+            "text": text,
             "known": numbers >= 0,
         }
 

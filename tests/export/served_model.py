@@ -26,7 +26,7 @@ class Served:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._errors = tempfile.TemporaryFile("w+")
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         worker = Path(__file__).with_name("served_worker.py")
         self._process = subprocess.Popen(
             [sys.executable, "-I", str(worker), str(folder)],

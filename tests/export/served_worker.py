@@ -1,4 +1,4 @@
-"""Loads a SavedModel and answers requests, one line of JSON each, with TensorFlow and TF Text alone.
+"""Loads a SavedModel and answers requests, one line of JSON each, with TensorFlow alone.
 
 python served_worker.py FOLDER
 """

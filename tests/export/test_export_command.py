@@ -19,7 +19,8 @@ from export.__main__ import main
 from export.check import main as check
 from export.contract import hashes, read_contract, write_contract
 from export.versions import locked, versions
-from tests.export.conftest import Model, Published
+from tests.export.published import Published
+from tests.export.small_runs import Model
 
 
 def test_the_console_tells_the_story(published: Published) -> None:
@@ -55,13 +56,13 @@ def test_the_folder_holds_what_the_help_says(published: Published) -> None:
     contract = read_contract(version)
     assert contract["files"] == hashes(version)
     assert contract["model"] == "ledger"
-    assert contract["vocabulary"]["items"] == published.ledger.exported.sizes.items
+    assert contract["vocabulary"]["items"] == published.model.exported.sizes.items
     assert 'name: "shop"' in (published.models / "model.config").read_text()
 
 
 def test_the_card_says_what_results_say(published: Published) -> None:
     card = (published.models / "1" / "assets.extra" / "MODEL_CARD.md").read_text()
-    results = json.loads((published.ledger.run / "results.json").read_text())
+    results = json.loads((published.model.run / "results.json").read_text())
     assert results["data"]["split_hash"] in card
     assert f"{results['data']['num_events']:,} events" in card
     [model] = [line for line in results["models"] if line["kind"] == "model"]
@@ -79,7 +80,7 @@ def test_every_signature_is_warmed_up_with_real_histories(published: Published) 
     ]
     requests = {log.predict_log.request.model_spec.signature_name: log for log in logs}
     assert requests.keys() == set(published.signatures)
-    users = published.ledger.exported.samples
+    users = published.model.exported.samples
     history = requests["score"].predict_log.request.inputs["history_items"]
     rows = tf.make_ndarray(history)
     for row, user in zip(rows, users, strict=True):

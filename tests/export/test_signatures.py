@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.export.asked_requests import (
     DAY,
@@ -16,18 +17,22 @@ from tests.export.asked_requests import (
     newest_last,
     random_request,
 )
-from tests.export.conftest import TOP_K, Model
+from tests.export.small_runs import TOP_K, Model
 from tfrec.data.sequences import Int32, Sequences
 from tfrec.evaluation.ranking import tie_order
 from tfrec.interest.asking.load import LedgerRun, load_run
 from tfrec.interest.disentanglement import disentangle, facet_reports, half_life_days
 from tfrec.interest.distribution import Distribution, distribution
 from tfrec.interest.evolution import evolve
+from tfrec.interest.explanation import explain
 from tfrec.interest.explanation import served as served_scores
 from tfrec.interest.intensity import intensity
 from tfrec.interest.reading import Readings, matrix
 from tfrec.interest.strength_lines import StrengthWeights
+from tfrec.interest.telling.sentences import explain_in_words
 from tfrec.models.build import category_matrix, category_names
+from tfrec.text.cleaning import clean
+from tfrec.text.encoder import load_encoder
 
 CLOSE: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-4}
 
@@ -203,6 +208,36 @@ def test_explain(ledger: Model, truth: Truth, request_: Request) -> None:
     np.testing.assert_allclose(found["residual_error"], 0, atol=1e-4)
 
 
+def test_explain_in_words(ledger: Model, run: LedgerRun) -> None:
+    """Every item at most once in a history, so that an event is all that is said of an item."""
+    facets, rng = run.reader.model.facets, np.random.default_rng(5)
+    request = random_request(ids(run), facets, 12, 8, seed=5)
+    for row in range(12):
+        request.items[row] = rng.permutation(ids(run))[:8]
+    request.items[np.linspace(0, 1, 12)[:, None] > rng.random((12, 8))] = ""
+    request.actions[:] = rng.choice(run.data.meta.actions, (12, 8))
+    truth, items = Truth(run, request, True), some_items(run, 12, 6)
+    asked = {"candidate_items": names(run, items)}
+    found = ledger.served.ask("explain_full", **request.full, **asked)["text"]
+    reports = facet_reports(run.reader, category_matrix(run.data), category_names(run.data))
+    ledgers = explain(
+        run.reader, run.data, truth.sequences, truth.readings, items, truth.now,
+        [report.name for report in reports],
+    )  # fmt: skip
+    said = set()
+    for row in range(12):
+        for column, one in enumerate(ledgers[row]):
+            sentences = [sentence.text for sentence in explain_in_words(one, "en", reasons=1)]
+            expected = [text for text in sentences if not text.startswith("You ")]
+            assert found[row, column] == " ".join(expected)
+            said |= {text.partition("“")[0] for text in expected}
+    assert {"Because you rated ", "Because you bought ", "There are no past events"} <= {
+        text[: len("There are no past events")] for text in said
+    }
+    short = ledger.served.ask("explain", **request.short, **asked)["text"]
+    assert "Because you interacted with “" in " ".join(short.ravel())
+
+
 def test_facets(ledger: Model, truth: Truth, request_: Request) -> None:
     found = ledger.served.ask(f"facets{truth.name}", **given(truth, request_))
     run = truth.run
@@ -248,3 +283,30 @@ def test_embeddings(ledger: Model, truth: Truth, request_: Request) -> None:
     expected = matrix(truth.run.reader.catalogue)
     np.testing.assert_allclose(items["embedding"][:-1], expected, **CLOSE)
     assert not items["embedding"][-1].any()
+
+
+def test_a_text_is_placed_as_an_item_of_which_nothing_else_is_known(
+    ledger: Model, run: LedgerRun
+) -> None:
+    model = run.reader.model
+    texts = ["The 3th <b>moon</b>", "", "a comedy about 東京"]
+    found = ledger.served.ask("embed_text", texts=texts)["embedding"]
+    encoder = load_encoder(run.config.text.text_encoder, run.config.text.text_max_length)
+    vectors = encoder(tf.constant(clean(texts, run.config.text))).numpy()
+    vectors[1] = 0  # as `catalogue_vectors` has it
+    # The catalogue with three more items, which have neither an id nor a category.
+    tower, width = model.tower, model.facets * model.facet_dim
+    placed = tower.norm(vectors @ tower.text_projection.numpy())
+    blocks = np.asarray(model.item_block(placed)).reshape(3, model.facets, model.facet_dim)
+    blocks = blocks * np.asarray(model.membership(placed))[..., None]
+    table = tower()
+    mine = np.asarray(model.item_block(table)).reshape(-1, model.facets, model.facet_dim)
+    mine = mine * np.asarray(model.membership(table))[..., None]
+    expected = (blocks - mine.mean(axis=0)).reshape(3, width)
+    np.testing.assert_allclose(found[:, :width], expected, **CLOSE)
+    assert not found[:, width : width + model.num_periods + 1].any()
+    context, others = (np.asarray(model.context_block(part)) for part in (placed, table))
+    np.testing.assert_allclose(
+        found[:, width + model.num_periods + 1 :], context - others.mean(axis=0), **CLOSE
+    )
+    assert np.abs(found[0] - found[2]).max() > 1e-3

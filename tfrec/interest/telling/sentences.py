@@ -12,7 +12,7 @@ from tfrec.interest.telling.wording import age, deeds, facet_name, quoted
 LANGUAGES = ("en", "zh")
 COUNTER_SHARE = 0.10  # of Σ|line|, from which on a counter-reason is told
 
-_ENGLISH = {
+ENGLISH = {
     "for": "Because you {deeds}{when} ({share} % of the match{facet}).",
     "against": "You {deeds}{when}, which speaks against {title} ({share} % of the match{facet}).",
     "conformity+": "{title} is popular at the moment, which speaks for it "
@@ -49,7 +49,7 @@ _CHINESE = {
     "nothing for": "您的历史记录中没有明显对{title}有利的内容。",
     "all zero": "没有任何因素对{title}有利或不利：账目中的每一项都是零。",
 }
-_TEMPLATES = {"en": _ENGLISH, "zh": _CHINESE}
+_TEMPLATES = {"en": ENGLISH, "zh": _CHINESE}
 
 
 @dataclass(frozen=True)

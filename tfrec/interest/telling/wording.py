@@ -12,11 +12,11 @@ from tfrec.interest.ledger_lines import Event
 ELLIPSIS = "…"
 _JOINERS = "\u200c\u200d"  # part of Persian words and of composed emoji
 # A log without times has the order of its rows in place of them: small numbers.
-_FIRST_TIME = 365 * 86_400_000
+FIRST_TIME = 365 * 86_400_000
 
 _SECOND, _MINUTE, _HOUR, _DAY = 1000, 60_000, 3_600_000, 86_400_000
 # Largest first: from this age on, this unit; lengths of month and year are Gregorian means.
-_UNITS: tuple[tuple[float, float, str, str], ...] = (
+UNITS: tuple[tuple[float, float, str, str], ...] = (
     (365 * _DAY, 365.2425 * _DAY, "year", "年"),
     (30 * _DAY, 30.436875 * _DAY, "month", "个月"),
     (7 * _DAY, 7 * _DAY, "week", "周"),
@@ -205,10 +205,10 @@ def age(time: int, now: int, language: str) -> str:
         >>> age(now - 3 * day, now, "en"), age(now - 61 * day, now, "zh")
         ('3 days ago', '2个月前')
     """
-    if time < _FIRST_TIME or now < _FIRST_TIME:
+    if time < FIRST_TIME or now < FIRST_TIME:
         return ""
     passed = now - time
-    for least, length, english, chinese in _UNITS:
+    for least, length, english, chinese in UNITS:
         if passed >= least:
             count = max(1, int(passed / length))
             if language == "zh":
