@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
+import logging
+import os
 import signal
 import sys
 import threading
@@ -53,4 +55,8 @@ def _serve(flags: Flags) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    logging.shutdown()
+    sys.stdout.flush()
+    # Every request is answered. Freeing models and TensorFlow piece by piece would take seconds.
+    os._exit(code)

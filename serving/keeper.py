@@ -70,7 +70,8 @@ class Servable:
         self._idle.wait()
         for close in self._closing:
             close()
-        gc.collect()  # graphs are full of cycles; their memory should not wait for a chance
+        # Graphs are full of cycles; their memory should not wait for a chance.
+        gc.collect()
 
 
 Load = Callable[[str, int, Path], Servable]
@@ -126,7 +127,6 @@ class ModelKeeper:
         self._aspired: dict[int, Path] = {}
         self._looked_at: ModelConfig | None = None
         self._wake = threading.Event()
-        self._stopped = False
         self._thread = threading.Thread(
             target=self._run, name=f"keeper of {self._name}", daemon=True
         )
@@ -136,11 +136,6 @@ class ModelKeeper:
         """Follows another config; None lets all versions go."""
         self.config = config
         self._wake.set()
-
-    def stop(self) -> None:
-        """Lets all versions go and ends the thread."""
-        self._stopped = True
-        self.update(None)
 
     def statuses(self) -> dict[int, VersionStatus]:
         """How every version fares that there has been, the newest first."""
@@ -172,8 +167,6 @@ class ModelKeeper:
                     self._look()
             except Exception:  # the thread must live: without it the model never changes again
                 log.exception("keeper of %s", self._name)
-            if self._stopped and not self.serving:
-                return
             self._wake.wait(self._pause())
 
     def _pause(self) -> float | None:

@@ -135,17 +135,6 @@ class Models:
                     )
         self._wait_for(new, stopped)
 
-    def close(self) -> None:
-        """Unloads everything; requests that hold a version finish first."""
-        with self._configuring:
-            for keeper in self._keepers.values():
-                keeper.stop()
-        with self._changed:
-            self._changed.wait_for(
-                lambda: all(not k.serving for k in self._keepers.values()), timeout=5
-            )
-        self._unloading.shutdown(wait=False)
-
     def _check_labels(self, configs: Mapping[str, ModelConfig]) -> None:
         for name, config in configs.items():
             keeper = self._keepers.get(name)

@@ -7,7 +7,7 @@ from typing import Any
 
 from serving.loader import DEFAULT_SIGNATURE, Runner, Signature
 from serving.status import Code, ServingError, invalid
-from serving.tensors import Array, from_proto
+from serving.tensors import Array, data_type, from_proto, type_name
 
 
 def find_signature(signatures: Mapping[str, Signature], name: str) -> Signature:
@@ -85,6 +85,14 @@ def predict(
         seen.add(alias)
     outputs = list(output_filter) or list(signature.outputs)
     feeds = {signature.inputs[alias][0]: array for alias, array in inputs.items()}
+    for alias, array in inputs.items():
+        feed, declared = signature.inputs[alias]
+        given = data_type(array.dtype)
+        if given != declared:
+            raise invalid(
+                f"Expects arg[{sorted(feeds).index(feed)}] to be {type_name(declared)} but "
+                f"{type_name(given)} is provided"
+            )
     values = runner.run(feeds, [signature.outputs[alias] for alias in outputs], deadline)
     return dict(zip(outputs, values, strict=True))
 

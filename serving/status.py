@@ -77,6 +77,8 @@ def from_exception(error: BaseException) -> ServingError:
     code = getattr(error, "error_code", None)
     if isinstance(code, int) and code in Code.__members__.values():
         return ServingError(Code(code), str(getattr(error, "message", None) or error))
+    if isinstance(error, RecursionError):
+        return invalid("JSON Parse error: nested too deeply")
     if isinstance(error, MemoryError):
         return ServingError(Code.RESOURCE_EXHAUSTED, "out of memory")
     return ServingError(Code.INTERNAL, f"{type(error).__name__}: {error}")
