@@ -131,8 +131,9 @@ def parse(arguments: Sequence[str]) -> tuple[Flags, list[str]]:
 def usage() -> str:
     """What --help prints."""
     lines = [INTRODUCTION]
+    hints = _hints()
     for field in dataclasses.fields(Flags):
-        kind, text = get_args(_hints()[field.name])
+        kind, text = get_args(hints[field.name])
         default = {True: "true", False: "false", "": '""'}.get(field.default, field.default)
         if kind is int:
             default = str(field.default)

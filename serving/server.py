@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import gc
-import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from tensorflow_serving.config import model_server_config_pb2
-
 from serving.batching import BatchingRunner, read_parameters
-from serving.config import ModelConfig, read_config
 from serving.console import log
 from serving.flags import Flags
-from serving.grpc_server import start_grpc
 from serving.keeper import Load, Schedule, Servable
 from serving.loader import Runner, SavedModel
 from serving.metrics import Metrics
 from serving.models import Models
-from serving.protos import MonitoringConfig, read_text
-from serving.rest_api import RestApi
-from serving.rest_server import RestServer
 from serving.service import Service
-from serving.status import ServingError, from_exception, invalid
+from serving.startup import check, model_configs, prometheus_path, read_config_file
+from serving.status import ServingError, from_exception
 from serving.warmup import warm_up
 
 GRACE_SECONDS = 5.0
-PROMETHEUS_PATH = "/monitoring/prometheus/metrics"
 
 
 def serve(flags: Flags, stop: threading.Event) -> None:
@@ -36,7 +28,8 @@ def serve(flags: Flags, stop: threading.Event) -> None:
     Raises:
         ServingError: it cannot start, and nothing listens.
     """
-    _check(flags)
+    check(flags)
+    configs, prometheus = model_configs(flags), prometheus_path(flags.monitoring_config_file)
     metrics = Metrics()
     schedule = Schedule(
         flags.file_system_poll_wait_seconds,
@@ -50,13 +43,14 @@ def serve(flags: Flags, stop: threading.Event) -> None:
         flags.num_unload_threads,
         flags.allow_version_labels_for_unavailable_models,
     )
+    # These bring TensorFlow in, which takes seconds: a mistake above is reported at once.
+
     service = Service(models, metrics, flags.enable_signature_method_name_check)
     # What exists by now stays: looking through it after every unload would take a second.
     gc.freeze()
     closing: list[Callable[[], None]] = []
     try:
-        prometheus = _prometheus_path(flags.monitoring_config_file)
-        models.configure(_configs(flags), stop.is_set)
+        models.configure(configs, stop.is_set)
         if stop.is_set():
             return
         grpc_server = start_grpc(flags, service)
@@ -114,40 +108,6 @@ def make_loader(flags: Flags, metrics: Metrics) -> Load:
         return servable
 
     return load
-
-
-def _check(flags: Flags) -> None:
-    if not flags.model_base_path and not flags.model_config_file:
-        raise invalid(
-            "Both server_options.model_base_path and server_options.model_config_file "
-            "are empty! Name a folder of versions with --model_base_path=DIR."
-        )
-    if flags.batching_parameters_file and not flags.enable_batching:
-        raise invalid(
-            "server_options.batching_parameters_file cannot be set without setting "
-            "enable_batching to true."
-        )
-    if not flags.port and not flags.grpc_socket_path:
-        raise invalid("server_options.port is not set: name a --port or a --grpc_socket_path.")
-
-
-def _configs(flags: Flags) -> dict[str, ModelConfig]:
-    if flags.model_config_file:
-        return read_config_file(flags.model_config_file)
-    base_path = Path(os.path.abspath(flags.model_base_path))
-    return {flags.model_name: ModelConfig(flags.model_name, base_path)}
-
-
-def read_config_file(path: str) -> dict[str, ModelConfig]:
-    """The models that a text ModelServerConfig names."""
-    return read_config(read_text(path, model_server_config_pb2.ModelServerConfig()))
-
-
-def _prometheus_path(config_file: str) -> str | None:
-    if not config_file:
-        return None
-    config = read_text(config_file, MonitoringConfig()).prometheus_config
-    return (config.path or PROMETHEUS_PATH) if config.enable else None
 
 
 def _follow_config(flags: Flags, models: Models, stop: threading.Event) -> None:

@@ -69,9 +69,9 @@ def type_name(data_type: int) -> str:
 def numpy_type(data_type: int) -> np.dtype[Any]:
     """The NumPy type of a numeric DataType. Raises KeyError for one without arrays."""
     if data_type == 14:
-        import ml_dtypes
+        from serving.console import import_tensorflow
 
-        bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+        bfloat16: np.dtype[Any] = np.dtype(import_tensorflow().bfloat16.as_numpy_dtype)
         return bfloat16
     kind: np.dtype[Any] = np.dtype(_NUMPY[data_type])
     return kind

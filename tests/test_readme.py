@@ -152,7 +152,8 @@ def test_everything_that_is_imported_is_required() -> None:
     required = {re.split(r"[ <>=!]", line)[0].lower() for line in lines if line.strip()}
     homes = importlib.metadata.packages_distributions()
     missing = set()
-    for path in (ROOT / "tfrec").rglob("*.py"):
+    ours = ("tfrec", "serving")
+    for path in (path for package in ours for path in (ROOT / package).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = []
             if isinstance(node, ast.Import):
@@ -160,7 +161,7 @@ def test_everything_that_is_imported_is_required() -> None:
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 names = [node.module]
             for name in {full.split(".")[0] for full in names}:
-                if name not in sys.stdlib_module_names and name != "tfrec":
+                if name not in sys.stdlib_module_names and name not in ours:
                     owners = {o.lower().replace("_", "-") for o in homes.get(name, [])}
                     if not owners & required:
                         missing.add(f"{name} in {path.relative_to(ROOT)}")
