@@ -44,6 +44,9 @@ def serve(flags: Flags, stop: threading.Event) -> None:
         flags.allow_version_labels_for_unavailable_models,
     )
     # These bring TensorFlow in, which takes seconds: a mistake above is reported at once.
+    from serving.grpc_server import start_grpc
+    from serving.rest_api import RestApi
+    from serving.rest_server import RestServer
 
     service = Service(models, metrics, flags.enable_signature_method_name_check)
     # What exists by now stays: looking through it after every unload would take a second.
