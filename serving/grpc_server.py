@@ -49,10 +49,7 @@ def start_grpc(flags: Flags, service: Service) -> Any:
     if flags.enable_grpc_reflection:
         _add_reflection(server, flags.enable_grpc_healthcheck_service)
     credentials = _credentials(flags.ssl_config_file) if flags.ssl_config_file else None
-    addresses = [f"{flags.host}:{flags.port}"] if flags.port else []
-    if flags.grpc_socket_path:
-        addresses.append(f"unix:{flags.grpc_socket_path}")
-    for address in addresses:
+    for address in grpc_addresses(flags):
         try:
             if credentials is None:
                 server.add_insecure_port(address)
@@ -62,6 +59,20 @@ def start_grpc(flags: Flags, service: Service) -> Any:
             raise ServingError(Code.UNAVAILABLE, f"cannot listen on {address}: {error}") from None
     server.start()
     return server
+
+
+def grpc_addresses(flags: Flags) -> list[str]:
+    """Where the gRPC API listens.
+
+    Example:
+        >>> grpc_addresses(Flags(host="::1", port=1, grpc_socket_path="/run/s.sock"))
+        ['[::1]:1', 'unix:/run/s.sock']
+    """
+    host = f"[{flags.host}]" if ":" in flags.host else flags.host
+    addresses = [f"{host}:{flags.port}"] if flags.port else []
+    if flags.grpc_socket_path:
+        addresses.append(f"unix:{flags.grpc_socket_path}")
+    return addresses
 
 
 def _credentials(path: str) -> Any:

@@ -99,6 +99,9 @@ class Metrics:
         self.load_attempts = Counter(
             "/tensorflow/cc/saved_model/load_attempt_count", "model_path", "status"
         )
+        self.load_latency = Counter("/tensorflow/cc/saved_model/load_latency", "model_path")
+        # Requests are never logged here, so it stays empty; dashboards look for the name.
+        self.logged = Counter(f"{serving}/request_log_count", "model_name", "status_code")
         self.queueing = Histogram(f"{batching}/queuing_latency", MICROSECONDS, "thread_pool_name")
         self.wrapped_runs = Counter(f"{batching}/wrapped_run_count", "thread_pool_name")
         self._all: list[Counter | Histogram] = [

@@ -127,11 +127,12 @@ class RestApi:
         if match is None:
             raise invalid(f"Malformed request: {method} {path}")
         name, version, label, action = match.groups()
-        if version is not None and int(version) >= 2**63:
+        digits = (version or "").lstrip("0")  # int() itself refuses thousands of digits
+        if len(digits) > 19 or int(digits or "0") >= 2**63:
             raise _EmptyAnswer
         reference = Reference(
             _decoded(name or ""),
-            int(version) if version is not None else None,
+            int(digits or "0") if version is not None else None,
             _decoded(label) if label is not None else None,
         )
         action = (action or "status").lower()

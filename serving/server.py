@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def serve(flags: Flags, stop: threading.Event) -> None:
         flags.allow_version_labels_for_unavailable_models,
     )
     # These bring TensorFlow in, which takes seconds: a mistake above is reported at once.
-    from serving.grpc_server import start_grpc
+    from serving.grpc_server import grpc_addresses, start_grpc
     from serving.rest_api import RestApi
     from serving.rest_server import RestServer
 
@@ -58,7 +59,7 @@ def serve(flags: Flags, stop: threading.Event) -> None:
             return
         grpc_server = start_grpc(flags, service)
         closing.append(lambda: grpc_server.stop(GRACE_SECONDS).wait())
-        log.info("gRPC on %s:%d", flags.host, flags.port)
+        log.info("gRPC on %s", ", ".join(grpc_addresses(flags)))
         if flags.rest_api_port and flags.rest_api_port == flags.port:
             log.error("--rest_api_port cannot be same as --port: no REST API")
         elif flags.rest_api_port:
@@ -85,12 +86,15 @@ def make_loader(flags: Flags, metrics: Metrics) -> Load:
         parameters = read_parameters(flags.batching_parameters_file)
 
     def load(name: str, version: int, path: Path) -> Servable:
+        started = time.perf_counter()
         try:
             model = SavedModel(path, tags, intra, inter)
         except Exception as raised:
             error = from_exception(raised)
             metrics.load_attempts.add(str(path), "fail")
             raise error from None
+        elapsed = (time.perf_counter() - started) * 1e6
+        metrics.load_latency.add(str(path), by=round(elapsed))
         runner: Runner = model
         closing = [model.close]
         try:

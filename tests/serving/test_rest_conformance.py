@@ -431,6 +431,7 @@ def test_metadata(server: Server) -> None:
         ("GET", "/v1/x", 400, "Malformed request: GET /v1/x"),
         ("GET", "/v1/models/a/versions/x", 400, "Malformed request: GET /v1/models/a/versions/x"),
         ("GET", "/v1/models/half/versions/9223372036854775808", 400, None),
+        ("GET", f"/v1/models/half/versions/{'9' * 5000}", 400, None),
         ("OPTIONS", "/v1/models/half", 400, "Malformed request: OPTIONS /v1/models/half"),
     ],
 )
