@@ -1,0 +1,74 @@
+"""What reaches the console: TensorFlow without its noise, and our own lines on standard error."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import re
+import subprocess
+import sys
+from typing import Any
+
+log = logging.getLogger("serving")
+
+# Lines that TensorFlow's C++ libraries write to file descriptor 2 whatever the log level is.
+NOISE = re.compile(
+    "|".join(
+        [
+            r"[IW]0000 00:00:\d+\.\d+ +\d+ \S+:\d+\] ",
+            r"WARNING: All log messages before absl::InitializeLog\(\) is called",
+            r".*Unable to register cu(DNN|FFT|BLAS) factory",
+            r".*failed call to cuInit: .*(\(303\)|CUDA_ERROR_NO_DEVICE|\(100\))",
+            r"AttributeError: 'MessageFactory' object has no attribute 'GetPrototype'",
+        ]
+    )
+)
+_FILTER = """
+import re, sys
+noise = re.compile(sys.argv[1].encode())
+for line in sys.stdin.buffer:
+    if not noise.match(line):
+        sys.stderr.buffer.write(line)
+        sys.stderr.buffer.flush()
+"""
+
+
+def set_up_logging() -> None:
+    """Time, level and text on standard error; contents of requests are never logged."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname).1s %(message)s",
+        datefmt="%H:%M:%S",
+    )
+
+
+def quiet_stderr() -> None:
+    """Drops TensorFlow's start-up noise from standard error; every other line passes.
+
+    Variables that the user has set win: TF_CPP_MIN_LOG_LEVEL=0 brings every message back.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    if os.environ["TF_CPP_MIN_LOG_LEVEL"] in ("0", "1"):
+        return
+    # A process of its own, so that the last words of a crash still come through. It ends by
+    # itself when the last writer of the pipe does.
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _FILTER, NOISE.pattern],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C stops the server, not the filter
+    )
+    assert process.stdin is not None
+    os.dup2(process.stdin.fileno(), 2)
+    process.stdin.close()
+    process.returncode = 0  # nobody waits for it
+
+
+def import_tensorflow() -> Any:
+    """The tensorflow module, imported late: it takes seconds, and `--help` must not."""
+    tensorflow = importlib.import_module("tensorflow")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    return tensorflow

@@ -1,0 +1,168 @@
+"""JSON requests: text -> a document, by the rules and in the words of TensorFlow Serving."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from typing import Any
+
+import numpy as np
+
+from serving.json_write import decimals
+from serving.status import ServingError, invalid
+
+_SPACE = re.compile(r"[ \t\n\r]*")
+# An exponent of three digits may be too large for a double; all others are not.
+_LARGE_EXPONENT = re.compile(r"[0-9][eE]\+?[0-9]{3}")
+_TOO_BIG = "Number too big to be stored in double."
+_WORDS = {
+    "Expecting value": "Invalid value.",
+    "Expecting property name enclosed in double quotes": "Missing a name for object member.",
+    "Illegal trailing comma before end of object": "Missing a name for object member.",
+    "Illegal trailing comma before end of array": "Invalid value.",
+    "Expecting ':' delimiter": "Missing a colon after a name of object member.",
+    "Unterminated string starting at": "Missing a closing quotation mark in string.",
+    "Invalid \\escape: ": "Invalid escape character in string.",
+    "Invalid \\uXXXX escape": "Incorrect hex digit after \\u escape in string.",
+    "Invalid control character at": "Invalid encoding in string.",
+}
+
+
+def parse(body: bytes) -> dict[str, Any]:
+    """The document of a request: a JSON object.
+
+    NaN, Infinity and -Infinity are numbers; text after the object is ignored; of two equal keys
+    the first one counts. Bytes that are not UTF-8 survive, as surrogates, into strings.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT: no JSON, no object, or nested beyond what can be read.
+
+    Example:
+        >>> parse(b'{"instances": [1, NaN]} and more')
+        {'instances': [1, nan]}
+    """
+    if not body:
+        raise invalid("JSON Parse error: The document is empty")
+    text = body.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
+    start = _SPACE.match(text)
+    at = start.end() if start else 0
+    if at == len(text):
+        raise _error("The document is empty.", at)
+    decoder = _checking if _LARGE_EXPONENT.search(text) else _plain
+    try:
+        document, _ = decoder.raw_decode(text, at)
+    except json.JSONDecodeError as error:
+        raise _error(_words(error, text), error.pos) from None
+    except RecursionError:
+        raise invalid("JSON Parse error: nested too deeply") from None
+    except (ValueError, OverflowError):
+        raise _error(_TOO_BIG, at) from None
+    if not isinstance(document, dict):
+        raise invalid(f"JSON Value: {to_text(document)} Is not object")
+    return document
+
+
+def signature_name(document: dict[str, Any]) -> str:
+    """The signature that a document asks for, or "".
+
+    Raises:
+        ServingError: it is not a string.
+    """
+    name = document.get("signature_name", "")
+    if not isinstance(name, str):
+        raise invalid(
+            f"JSON Value: {to_text(document)} not formatted correctly. 'signature_name' key must "
+            "be a string value."
+        )
+    return name
+
+
+def to_text(value: object) -> str:
+    """A value as error messages show it, indented as TensorFlow Serving does."""
+    if isinstance(value, float):
+        single = abs(value) <= 3.4028234663852886e38
+        return decimals(np.array([value], np.float32 if single else np.float64))[0]
+    try:
+        return json.dumps(value, indent=4, ensure_ascii=False)
+    except RecursionError:
+        return "(nested too deeply to show)"
+
+
+def type_of(value: object) -> str:
+    """The kind of a JSON value as error messages name it."""
+    if value is None:
+        return "Null"
+    if isinstance(value, bool):
+        return str(value)
+    if isinstance(value, dict | list):
+        return "Object" if isinstance(value, dict) else "Array"
+    return "String" if isinstance(value, str) else "Number"
+
+
+def is_base64(value: object) -> bool:
+    """Whether this is {"b64": "..."}, which stands for bytes."""
+    return isinstance(value, dict) and len(value) == 1 and isinstance(value.get("b64"), str)
+
+
+def to_bytes(value: object) -> bytes:
+    """The bytes of {"b64": "..."}.
+
+    Raises:
+        ServingError: it is another object, or not base64.
+
+    Example:
+        >>> to_bytes({"b64": "aGk"})
+        b'hi'
+    """
+    if not isinstance(value, dict) or not is_base64(value):
+        raise invalid(f"JSON Value: {to_text(value)} not formatted correctly for base64 data")
+    text = "".join(value["b64"].split()).rstrip("=")
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise invalid("Unable to base64 decode") from None
+
+
+def encode(text: str) -> bytes:
+    """The bytes that a string of the document stood for in the request.
+
+    Raises:
+        ServingError: half of a surrogate pair, which no text holds.
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise invalid("JSON Parse error: The surrogate pair in string is invalid.") from None
+
+
+def _first_of_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else dict(reversed(pairs))
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise OverflowError
+    return number
+
+
+_plain = json.JSONDecoder(object_pairs_hook=_first_of_each)
+_checking = json.JSONDecoder(object_pairs_hook=_first_of_each, parse_float=_float)
+
+
+def _words(error: json.JSONDecodeError, text: str) -> str:
+    if error.msg == "Expecting ',' delimiter":
+        # Whether an array or an object is open: the side whose bracket came last, roughly.
+        before = text[: error.pos]
+        inside_array = before.count("[") > before.count("]")
+        if inside_array and before.rfind("[") > before.rfind("{"):
+            return "Missing a comma or ] after an array element."
+        return "Missing a comma or } after an object member."
+    return next((ours for theirs, ours in _WORDS.items() if error.msg.startswith(theirs)), "")
+
+
+def _error(words: str, at: int) -> ServingError:
+    return invalid(f"JSON Parse error: {words or 'Invalid value.'} at offset: {at}")

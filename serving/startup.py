@@ -1,0 +1,56 @@
+"""What the flags and the files that they name say, checked before anything slow begins."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tensorflow_serving.config import model_server_config_pb2
+
+from serving.config import ModelConfig, read_config
+from serving.flags import Flags
+from serving.protos import MonitoringConfig, read_text
+from serving.status import invalid
+
+PROMETHEUS_PATH = "/monitoring/prometheus/metrics"
+
+
+def check(flags: Flags) -> None:
+    """Flags that contradict each other.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, in the words of TensorFlow Serving.
+    """
+    if not flags.model_base_path and not flags.model_config_file:
+        raise invalid(
+            "Both server_options.model_base_path and server_options.model_config_file "
+            "are empty! Name a folder of versions with --model_base_path=DIR."
+        )
+    if flags.batching_parameters_file and not flags.enable_batching:
+        raise invalid(
+            "server_options.batching_parameters_file cannot be set without setting "
+            "enable_batching to true."
+        )
+    if not flags.port and not flags.grpc_socket_path:
+        raise invalid("server_options.port is not set: name a --port or a --grpc_socket_path.")
+
+
+def model_configs(flags: Flags) -> dict[str, ModelConfig]:
+    """The models to start with, by name."""
+    if flags.model_config_file:
+        return read_config_file(flags.model_config_file)
+    base_path = Path(os.path.abspath(flags.model_base_path))
+    return {flags.model_name: ModelConfig(flags.model_name, base_path)}
+
+
+def read_config_file(path: str) -> dict[str, ModelConfig]:
+    """The models that a text ModelServerConfig names."""
+    return read_config(read_text(path, model_server_config_pb2.ModelServerConfig()))
+
+
+def prometheus_path(config_file: str) -> str | None:
+    """Where a MonitoringConfig wants the metrics; None for nowhere."""
+    if not config_file:
+        return None
+    config = read_text(config_file, MonitoringConfig()).prometheus_config
+    return (config.path or PROMETHEUS_PATH) if config.enable else None

@@ -1,0 +1,96 @@
+"""Replays the requests that an export brings along, before its first real one arrives."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from serving import inference, predict
+from serving.console import import_tensorflow
+from serving.keeper import Servable
+from serving.metrics import Metrics
+from serving.status import Code, ServingError, from_exception, invalid
+
+FILE = Path("assets.extra") / "tf_serving_warmup_requests"
+MAX_RECORDS = 1000
+
+
+def warm_up(servable: Servable, path: Path, repeats: int, metrics: Metrics) -> None:
+    """Runs the PredictionLog records in a version's folder, if there are any.
+
+    Arguments:
+        path: the version's folder.
+        repeats: times each record is run; 0 means once.
+
+    Raises:
+        ServingError: DATA_LOSS for a file that is no TFRecord file, INVALID_ARGUMENT for records
+            that are no PredictionLog or for too many, or the code of the request that failed.
+    """
+    file = path / FILE
+    if not file.is_file():
+        return
+    started = time.perf_counter()
+    code = Code.OK
+    try:
+        for count, record in enumerate(_records(file), start=1):
+            if count > MAX_RECORDS:
+                raise invalid(f"Number of warmup records exceeds the maximum ({MAX_RECORDS}).")
+            run = _replay(servable, record)
+            for _ in range(max(1, repeats)):
+                run()
+            metrics.warmup_records.add(str(path))
+    except Exception as raised:
+        error = from_exception(raised)
+        code = error.code
+        raise error from None
+    finally:
+        elapsed = (time.perf_counter() - started) * 1e6
+        metrics.warmup.observe(elapsed, str(path), code.name)
+
+
+def _records(file: Path) -> Iterator[Any]:
+    from google.protobuf.message import DecodeError
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    tf = import_tensorflow()
+    for record in tf.compat.v1.io.tf_record_iterator(str(file)):
+        try:
+            yield prediction_log_pb2.PredictionLog.FromString(record)
+        except DecodeError:
+            raise invalid(
+                f"Failed to parse warmup record from {file}: not a PredictionLog"
+            ) from None
+
+
+def _replay(servable: Servable, record: Any) -> Callable[[], object]:
+    kind = record.WhichOneof("log_type")
+    signatures, runner = servable.model.signatures, servable.runner
+    if kind == "predict_log":
+        request = record.predict_log.request
+        signature = predict.find_signature(signatures, request.model_spec.signature_name)
+        inputs = predict.read_inputs(signature, request.inputs)
+        return lambda: predict.predict(runner, signature, inputs, request.output_filter)
+    if kind == "classify_log":
+        request = record.classify_log.request
+        examples = inference.read_examples(request.input)
+        signature = inference.find_signature(
+            signatures, request.model_spec.signature_name, inference.CLASSIFY, False
+        )
+        return lambda: inference.classify(runner, signature, examples)
+    if kind == "regress_log":
+        request = record.regress_log.request
+        examples = inference.read_examples(request.input)
+        signature = inference.find_signature(
+            signatures, request.model_spec.signature_name, inference.REGRESS, False
+        )
+        return lambda: inference.regress(runner, signature, examples)
+    if kind == "multi_inference_log":
+        request = record.multi_inference_log.request
+        examples = inference.read_examples(request.input)
+        tasks = [(task.model_spec.signature_name, task.method_name) for task in request.tasks]
+        return lambda: inference.multi_inference(runner, signatures, tasks, examples)
+    raise ServingError(
+        Code.UNIMPLEMENTED, f"Unsupported log_type for warmup: {kind or 'LOG_TYPE_NOT_SET'}"
+    )
