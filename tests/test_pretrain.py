@@ -37,7 +37,7 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def arguments(source: Path, out: Path, **changes: str) -> list[str]:
     options = {"texts": str(source), "out": str(out), "encoder": "scratch:tiny", "epochs": "12"}
-    options |= {"batch-tokens": "512", "peak-learning-rate": "0.002", "held-out": "0.2"}
+    options |= {"batch-tokens": "512", "learning-rate": "0.002", "held-out": "0.2"}
     options |= {name.replace("_", "-"): value for name, value in changes.items()}
     return [part for name, value in options.items() for part in (f"--{name}", value)]
 

@@ -209,15 +209,14 @@ def _prepare(config: PretrainConfig, folder: Path) -> Corpus:
     texts = _texts(config, folder)
     measuring = held_out(texts, options.held_out)
     say(f"{count(len(texts))} texts, {count(int(measuring.sum()))} of them held out")
-    length = config.text.text_max_length or None
     begin = folder / START
     if options.scratch is not None:
         if not begin.exists():
             learned = (text for text, out in zip(texts, measuring, strict=True) if not out)
             make_scratch(options.scratch, learned, begin, options.seed)
-        encoder = load_encoder(begin, length or _SCRATCH_LENGTH)
+        encoder = load_encoder(begin, _max_length(config))
     else:
-        encoder = load_encoder(options.encoder, length)
+        encoder = load_encoder(options.encoder, _max_length(config))
         must_see_both_sides(encoder.architecture)
         head = read_head(options.encoder)
         if head is not None:
@@ -249,15 +248,18 @@ def _model(folder: Path, config: PretrainConfig) -> MaskedLM:
     from tfrec.text.pretraining.masked_lm import MaskedLM
 
     begin = str(folder / START)
-    length = config.text.text_max_length or None
-    if config.pretraining.scratch is not None:
-        length = length or _SCRATCH_LENGTH
-    model = MaskedLM(load_encoder(begin, length))
+    model = MaskedLM(load_encoder(begin, _max_length(config)))
     model.build()
     head = read_head(begin)
     if head is not None:
         assign_head(model.head, head, config.pretraining.encoder)
     return model
+
+
+def _max_length(config: PretrainConfig) -> int | None:
+    """Tokens of a row; None for as many as the encoder was made for."""
+    told = config.text.text_max_length or None
+    return told if config.pretraining.scratch is None else told or _SCRATCH_LENGTH
 
 
 def _before(folder: Path, held_out: Any, train: Corpus, ordinary: Any) -> dict[str, Any]:

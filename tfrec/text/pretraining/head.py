@@ -72,7 +72,7 @@ def save_head(variables: Sequence[Any], folder: Path) -> None:
     Raises:
         UserError: the folder cannot be written.
     """
-    weights = {f"{n}": np.asarray(variable) for n, variable in enumerate(variables)}
+    weights = {f"{n}": variable.numpy() for n, variable in enumerate(variables)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with written(folder / HEAD) as file:

@@ -50,7 +50,7 @@ class Masking(NamedTuple):
             >>> tokens = np.array([5, 6, 7, 2, 7, 8], np.int32)  # 6 and 8 go on with a word
             >>> first = np.arange(6) == 0
             >>> words.choose(tokens, first, np.random.default_rng(0)).tolist()
-            [True, True, False, False, False, False]
+            [False, False, False, False, True, True]
         """
         ordinary = self.ordinary[tokens]
         word = np.cumsum(self.begins[tokens] | first | ~ordinary) - 1

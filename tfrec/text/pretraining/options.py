@@ -44,10 +44,8 @@ class PretrainingConfig:
     epochs: int = option(10, "at the most; the learning rate falls to 0 over them")
     patience: int = option(3, "stop after so many epochs without a better held-out perplexity")
     batch_tokens: int = option(4096, "tokens per step, the filling of short texts included")
-    peak_learning_rate: float = option(
-        0.0,
-        "of AdamW at its peak, after the warm-up; 0: 5e-4 from scratch, 1e-4 when going on",
-        metavar="RATE",
+    learning_rate: float = option(
+        0.0, "of AdamW at its peak, after the warm-up; 0: 5e-4 from scratch, 1e-4 when going on"
     )
     warmup: float = option(
         0.1, "share of the steps over which the learning rate rises from 0", metavar="SHARE"
@@ -72,16 +70,12 @@ class PretrainingConfig:
         """The size of an encoder of our own; None for one to go on from."""
         return self.encoder.removeprefix(_SCRATCH) if self.encoder.startswith(_SCRATCH) else None
 
-    @property
-    def learning_rate(self) -> float:
-        return self.peak_learning_rate or (1e-4 if self.scratch is None else 5e-4)
-
     def __post_init__(self) -> None:
         check_encoder("--encoder", self.encoder, "scratch:<size>, ")
         for name in ("epochs", "patience", "steps_per_call"):
             if getattr(self, name) < 1:
                 raise UserError(f"{_flag(name)} must be at least 1")
-        for name in ("peak_learning_rate", "weight_decay", "replicas"):
+        for name in ("learning_rate", "weight_decay", "replicas"):
             if getattr(self, name) < 0:
                 raise UserError(f"{_flag(name)} must not be negative")
         for name in ("held_out", "mask_rate"):
@@ -91,6 +85,9 @@ class PretrainingConfig:
             raise UserError(f"--warmup {self.warmup} must be at least 0 and below 1")
         if self.batch_tokens < 8:
             raise UserError(f"--batch-tokens {self.batch_tokens} must be at least 8")
+        if not self.learning_rate:
+            # Settled here, so that a run's config.yaml says it.
+            object.__setattr__(self, "learning_rate", 1e-4 if self.scratch is None else 5e-4)
 
 
 def _flag(name: str) -> str:
