@@ -177,7 +177,7 @@ def test_a_version_that_fails_its_check_is_not_published(
     monkeypatch.setattr("export.contract.write_contract", write_contract_of_another)
     assert main([str(sasrec.run), str(tmp_path / "models")]) == 1
     said = capsys.readouterr().out
-    assert "FAIL  every op is TensorFlow's or TF Text's     the server lacks ScaNN!" in said
+    assert "FAIL  every op is TensorFlow's or TF Text's  the server lacks ScaNN!" in said
     assert "is not published" in said
     assert os.listdir(tmp_path) == []
 
