@@ -115,17 +115,17 @@ def export(run: Path, models: Path, keep: int | None, top_k: int, name: str) -> 
     from export.model_card import read_results
 
     results = read_results(must_be_run(run))
-    with locked(models):
-        try:
+    try:
+        with locked(models):
             with new_version(models) as draft:
                 say(f"writing version {draft.number} of {models}")
                 written = _write(run, results, models, draft.folder, top_k, name)
-        except CheckFailedError as failed:
-            print_report(failed.report)
-            say("\nthe version fails its check and is not published; earlier ones are untouched")
-            return EXIT_FAILED
-        removed = remove_older(models, keep) if keep is not None else []
-        kept = write_configs(models, name)
+            removed = remove_older(models, keep) if keep is not None else []
+            kept = write_configs(models, name)
+    except CheckFailedError as failed:
+        print_report(failed.report)
+        say("\nthe version fails its check and is not published; earlier ones are untouched")
+        return EXIT_FAILED
     folder = models / str(draft.number)
     bytes_written = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     print_report(written.report)

@@ -24,6 +24,7 @@ EXTRA = Path("assets.extra")
 
 @pytest.fixture(scope="module")
 def model(ledger: Run) -> Model:
+    assert not_served(op_names(ledger.folder)) == []
     return Model(ledger.folder)
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tensorflow as tf
+import tensorflow_text  # noqa: F401 - its ops
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,8 +65,6 @@ def test_a_contract_lists_every_file_with_its_hash(ledger: Model, tmp_path: Path
 
 
 def test_signatures_are_those_that_tensorflow_finds(ledger: Model) -> None:
-    import tensorflow as tf
-
     loaded = tf.saved_model.load(str(ledger.folder)).signatures
     found = signatures(ledger.folder)
     assert found.keys() == loaded.keys()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -158,6 +159,27 @@ def test_the_next_version_takes_the_place_of_the_last(
     assert read_contract(tmp_path / "3")["signatures"]["recommend"]["outputs"]["items"] == {
         "dtype": "string", "shape": [-1, 4],
     }  # fmt: skip
+
+
+def test_a_version_that_fails_its_check_is_not_published(
+    sasrec: Model,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """An op that no server has finds its way into the graph while it is written."""
+
+    def write_contract_of_another(folder: Path, *rest: Any) -> None:
+        graph = (folder / "saved_model.pb").read_bytes()
+        (folder / "saved_model.pb").write_bytes(graph.replace(b"TopKV2", b"ScaNN!"))
+        write_contract(folder, *rest)
+
+    monkeypatch.setattr("export.contract.write_contract", write_contract_of_another)
+    assert main([str(sasrec.run), str(tmp_path / "models")]) == 1
+    said = capsys.readouterr().out
+    assert "FAIL  every op is TensorFlow's or TF Text's  the server lacks ScaNN!" in said
+    assert "is not published" in said
+    assert os.listdir(tmp_path) == []
 
 
 def test_ctrl_c_leaves_nothing_behind(sasrec: Model, tmp_path: Path) -> None:
