@@ -186,7 +186,7 @@ def _pretrain(config: PretrainConfig, folder: Path) -> dict[str, Any]:
     )
     spent = sum(epoch["seconds"] + epoch["validation_seconds"] for epoch in progressed.epochs)
     results |= {"after": held_out(), "epochs": progressed.epochs}
-    save_head(model.head, folder / ENCODER_FOLDER)
+    save_head([weight.numpy() for weight in model.head], folder / ENCODER_FOLDER)
     model.encoder.save(folder / ENCODER_FOLDER)
     write_text(folder / RESULTS, json.dumps(results, indent=1) + "\n")
     say(f"trained {len(progressed.epochs)} epochs in {seconds(spent)}")
