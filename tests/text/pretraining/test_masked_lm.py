@@ -126,7 +126,7 @@ def test_other_names_of_the_bias_and_no_head_at_all(tmp_path: Path) -> None:
 def test_a_head_goes_on_beside_an_encoder_of_our_own(tmp_path: Path) -> None:
     write_with_head(tmp_path / "bert", "bert")
     model = masked_lm(tmp_path / "bert")
-    save_head(model.head, tmp_path / "own")
+    save_head([weight.numpy() for weight in model.head], tmp_path / "own")
     model.encoder.save(tmp_path / "own")
     batch, _ = batch_of("bert")
     again = masked_lm(tmp_path / "own")

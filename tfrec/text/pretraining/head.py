@@ -66,17 +66,17 @@ def read_head(where: str) -> Weights | None:
         return [kernel, *(tensors(name) for name in names)]
 
 
-def save_head(variables: Sequence[Any], folder: Path) -> None:
+def save_head(weights: Weights, folder: Path) -> None:
     """Writes the head beside an encoder of our own, so that pre-training can go on with it.
 
     Raises:
         UserError: the folder cannot be written.
     """
-    weights = {f"{n}": variable.numpy() for n, variable in enumerate(variables)}
+    named = {f"{n}": weight for n, weight in enumerate(weights)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with written(folder / HEAD) as file:
-            np.savez(file, allow_pickle=False, **weights)
+            np.savez(file, allow_pickle=False, **named)
     except OSError as error:
         raise UserError(f"cannot write {folder / HEAD}: {error.strerror}") from None
 
