@@ -220,7 +220,8 @@ def age(time: int, now: int, language: str) -> str:
 def facet_name(name: str) -> str:
     """The name on one line, or "" for a facet that has no more than a number."""
     blank = not name.strip() or re.fullmatch(r"\s*(facet)?[\s_-]*\d*\s*", name, re.IGNORECASE)
-    return "" if blank else one_line(name, "", 24)
+    # The sentence itself says that it is a facet.
+    return "" if blank else one_line(re.sub(r"^\s*facet\s+(?=\d)", "", name), "", 24)
 
 
 def _known_action(action: str) -> str | None:
