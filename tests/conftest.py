@@ -1,5 +1,6 @@
 """Settings that every test shares."""
 
+import pytest
 from hypothesis import settings
 
 from tfrec.console import quiet_tensorflow
@@ -9,3 +10,19 @@ settings.register_profile("tfrec", deadline=None, max_examples=60)
 settings.load_profile("tfrec")
 
 quiet_tensorflow()
+
+# Minutes each: begun last, one worker would wait for them alone.
+LONG = (
+    "test_readme.py",
+    "test_resume.py",
+    "test_export_command.py",
+    "test_strategies.py",
+    "test_pretrain.py",
+    "test_check.py",
+    "test_examples.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path.name, len(LONG)))
