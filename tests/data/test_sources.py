@@ -217,6 +217,7 @@ def test_what_python_writes_comes_back(tmp_path_factory, rows, quoting, block, p
 
 @given(st.binary(max_size=400))
 @example(b'a,b\n"\n\n,\n')
+@example(b"\xef\xbb\xbf")
 def test_no_bytes_make_it_fail_otherwise_than_by_a_user_error(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("any") / "log.csv"
     path.write_bytes(data)
@@ -233,6 +234,7 @@ def test_no_bytes_make_it_fail_otherwise_than_by_a_user_error(tmp_path_factory, 
     ("content", "message"),
     [
         (b"", "is empty"),
+        (b"\xef\xbb\xbf", "is empty"),
         (b"\x89PNG\r\n\x1a\n\0\0", "a picture"),
         (b"PK\x03\x04....", "a zip archive"),
         (bytes(range(256)) * 9, "not text"),

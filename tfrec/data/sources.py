@@ -133,7 +133,9 @@ def _tasks(
     quote = layout.separator if layout.format == "csv" and _quotes(layout) else None
     sizes = {} if size is None else {"size": size}
     blocks = read_blocks(path, layout.encoding, quote, **sizes)
-    first = next(blocks)
+    first = next(blocks, None)
+    if first is None:  # a byte-order mark and nothing behind it
+        raise UserError(f"{path} is empty")
     if layout.format == "csv":
         parse, first = _delimited(path, layout, columns, first, types or {})
     else:
