@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
     read = catalogue | {"data.text": text, "text.text_encoder": flags.encoder}
     genres = {"data.categories": "categories"}
     variants: dict[str, dict[str, Any]] = {
-        "ledger, ids alone": {},
+        "ledger, ids alone": catalogue,  # the same items in the same order: the same split
         "ledger, genres": catalogue | genres,
         "ledger, texts": read,
         "ledger, genres and texts": read | genres,
