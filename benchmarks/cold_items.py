@@ -1,7 +1,7 @@
 """Items that nobody has taken yet: what do ids, genres, texts and neighbours make of them?
 
     python benchmarks/cold_items.py --movielens /folder/ml-1m --abstracts /abstracts.json \\
-        --encoder /folder/all-MiniLM-L6-v2                        (about 3 hours on 2 cores)
+        --encoder /folder/all-MiniLM-L6-v2                                        (hours)
     python benchmarks/cold_items.py --movielens /folder/ml-100k --encoder … --quick    (minutes)
 
 The split cold-items holds 10 % of the items out of training and of every history, and another 10 %

@@ -46,8 +46,8 @@ pad_variable_length_inputs: false
 
 _COMPOSE = """\
 # docker compose up: this folder behind gRPC on 8500 and REST on 8501.
-# TensorFlow Serving {image} has TensorFlow 2.20, which wrote the model. A new version is loaded as
-# soon as it is there, without a restart.
+# The image is the one of the TensorFlow that wrote the model, 2.20. A new version is loaded as soon
+# as it is there, without a restart.
 services:
   "{name}":
     image: {image}

@@ -13,9 +13,9 @@ from tfrec.errors import UserError
 from tfrec.evaluation.headline import headline, title, what
 from tfrec.evaluation.markdown import markdown_table, markdown_text
 from tfrec.evaluation.results import Results
+from tfrec.evaluation.run_evaluation import RESULTS
 from tfrec.run import RunConfig
 
-RESULTS = "results.json"
 CARD = "MODEL_CARD.md"
 
 

@@ -17,12 +17,10 @@ class Sample(NamedTuple):
     """A user's newest events, oldest first.
 
     Attributes:
-        user: id in the log.
         items: ids. times: unix milliseconds. actions: "" where the log has none.
         strengths: NaN where the log has none.
     """
 
-    user: str
     items: list[str]
     times: list[int]
     actions: list[str]
@@ -48,7 +46,6 @@ def _sample(data: PreparedData, user: int) -> Sample:
     if columns.strength is not None:
         strengths = columns.strength[rows].tolist()
     return Sample(
-        user=data.users["user_id"][user].as_py(),
         items=data.items["item_id"].take(columns.item[rows]).to_pylist(),
         times=columns.timestamp[rows].tolist(),
         actions=actions,

@@ -26,7 +26,6 @@ class Exported(NamedTuple):
         sizes: what the run fixes.
         config: of the run. epoch: that the weights are from, counted from 1.
         samples: real histories, of the users with the newest events of the log.
-        newest: unix milliseconds of the newest event of the log.
     """
 
     signatures: dict[str, Signature]
@@ -34,7 +33,6 @@ class Exported(NamedTuple):
     config: RunConfig
     epoch: int
     samples: list[Sample]
-    newest: int
 
 
 def save_run(run: Path, folder: Path, top_k: int = TOP_K) -> Exported:
@@ -80,9 +78,8 @@ def save_run(run: Path, folder: Path, top_k: int = TOP_K) -> Exported:
         tf.saved_model.save(root, str(folder), signatures=graphs)
     except (OSError, tf.errors.OpError) as error:
         raise UserError(f"cannot write {folder}: {error}") from None
-    data = trained.data
-    newest = int(data.columns.timestamp.max())
-    return Exported(signatures, assembled.sizes, config, trained.epoch, newest_users(data), newest)
+    samples = newest_users(trained.data)
+    return Exported(signatures, assembled.sizes, config, trained.epoch, samples)
 
 
 def _graph(signature: Signature, sizes: Sizes, answer: Callable[..., dict[str, Any]]) -> Any:

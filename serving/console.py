@@ -20,6 +20,7 @@ NOISE = re.compile(
             r"WARNING: All log messages before absl::InitializeLog\(\) is called",
             r".*Unable to register cu(DNN|FFT|BLAS) factory",
             r".*failed call to cuInit: .*(\(303\)|CUDA_ERROR_NO_DEVICE|\(100\))",
+            r".* oneDNN supports DT_INT64 only on platforms with AVX-512",
             r"AttributeError: 'MessageFactory' object has no attribute 'GetPrototype'",
         ]
     )

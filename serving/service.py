@@ -78,33 +78,17 @@ class Service:
         self, reference: Reference, name: str, examples: Array, deadline: float | None
     ) -> Answer:
         """Serialised examples -> `Classes`."""
-        with self.held(reference) as servable:
-            signature = inference.find_signature(
-                servable.model.signatures, name, CLASSIFY, self._check_methods
-            )
-
-            def run(runner: Runner) -> Classes:
-                return inference.classify(runner, signature, examples, deadline)
-
-            value = self._timed(servable, "Classify", run)
-            self._count_examples(servable, examples)
-            return Answer(servable.version, signature.name, value)
+        return self._on_examples(
+            "Classify", CLASSIFY, inference.classify, reference, name, examples, deadline
+        )
 
     def regress(
         self, reference: Reference, name: str, examples: Array, deadline: float | None
     ) -> Answer:
         """Serialised examples -> values."""
-        with self.held(reference) as servable:
-            signature = inference.find_signature(
-                servable.model.signatures, name, REGRESS, self._check_methods
-            )
-
-            def run(runner: Runner) -> Array:
-                return inference.regress(runner, signature, examples, deadline)
-
-            value = self._timed(servable, "Regress", run)
-            self._count_examples(servable, examples)
-            return Answer(servable.version, signature.name, value)
+        return self._on_examples(
+            "Regress", REGRESS, inference.regress, reference, name, examples, deadline
+        )
 
     def multi_inference(
         self,
@@ -156,6 +140,28 @@ class Service:
         elapsed = (time.perf_counter() - started) * 1e6
         self.metrics.latency.observe(elapsed, model, api, entrypoint)
         return result
+
+    def _on_examples(
+        self,
+        api: str,
+        method: str,
+        infer: Callable[[Runner, Signature, Array, float | None], Any],
+        reference: Reference,
+        name: str,
+        examples: Array,
+        deadline: float | None,
+    ) -> Answer:
+        with self.held(reference) as servable:
+            signature = inference.find_signature(
+                servable.model.signatures, name, method, self._check_methods
+            )
+
+            def run(runner: Runner) -> Any:
+                return infer(runner, signature, examples, deadline)
+
+            value = self._timed(servable, api, run)
+            self._count_examples(servable, examples)
+            return Answer(servable.version, signature.name, value)
 
     def _timed(self, servable: Servable, api: str, run: Callable[[Runner], Result]) -> Result:
         started = time.perf_counter()

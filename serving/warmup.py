@@ -16,6 +16,11 @@ from serving.status import Code, ServingError, from_exception, invalid
 FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 MAX_RECORDS = 1000
 
+_ON_EXAMPLES: dict[str, tuple[str, Callable[..., Any]]] = {
+    "classify_log": (inference.CLASSIFY, inference.classify),
+    "regress_log": (inference.REGRESS, inference.regress),
+}
+
 
 def warm_up(servable: Servable, path: Path, repeats: int, metrics: Metrics) -> None:
     """Runs the PredictionLog records in a version's folder, if there are any.
@@ -72,20 +77,13 @@ def _replay(servable: Servable, record: Any) -> Callable[[], object]:
         signature = predict.find_signature(signatures, request.model_spec.signature_name)
         inputs = predict.read_inputs(signature, request.inputs)
         return lambda: predict.predict(runner, signature, inputs, request.output_filter)
-    if kind == "classify_log":
-        request = record.classify_log.request
+    if kind in _ON_EXAMPLES:
+        method, infer = _ON_EXAMPLES[kind]
+        request = getattr(record, kind).request
         examples = inference.read_examples(request.input)
-        signature = inference.find_signature(
-            signatures, request.model_spec.signature_name, inference.CLASSIFY, False
-        )
-        return lambda: inference.classify(runner, signature, examples)
-    if kind == "regress_log":
-        request = record.regress_log.request
-        examples = inference.read_examples(request.input)
-        signature = inference.find_signature(
-            signatures, request.model_spec.signature_name, inference.REGRESS, False
-        )
-        return lambda: inference.regress(runner, signature, examples)
+        name = request.model_spec.signature_name
+        signature = inference.find_signature(signatures, name, method, False)
+        return lambda: infer(runner, signature, examples)
     if kind == "multi_inference_log":
         request = record.multi_inference_log.request
         examples = inference.read_examples(request.input)

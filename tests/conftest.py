@@ -1,5 +1,7 @@
 """Settings that every test shares."""
 
+import signal
+
 import pytest
 from hypothesis import settings
 
@@ -10,6 +12,11 @@ settings.register_profile("tfrec", deadline=None, max_examples=60)
 settings.load_profile("tfrec")
 
 quiet_tensorflow()
+
+# A shell starts what runs in the background deaf to Ctrl-C, and children inherit that; the tests
+# that press it would fail for no fault of ours.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Minutes each: begun last, one worker would wait for them alone.
 LONG = (

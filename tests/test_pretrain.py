@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.training.worlds import same, weights, write_log
+from tests.training.worlds import same, stopped, weights, write_log
 from tfrec.pretrain import main
 from tfrec.text.encoder import load_encoder
 
@@ -94,19 +94,8 @@ def test_what_it_leaves_is_an_encoder_that_has_changed(run: Path) -> None:
 def test_stopped_it_ends_the_same(texts: Path, run: Path) -> None:
     folder = texts.parent / "stopped"
     argv = arguments(texts, folder, steps_per_call="3")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tfrec.pretrain", *argv],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("epoch   2"):
-            process.send_signal(signal.SIGTERM)
-            break
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 143
+    code, errors = stopped("tfrec.pretrain", argv, "epoch   2", signal.SIGTERM)
+    assert code == 143
     assert f"python -m tfrec.pretrain --resume {folder}" in errors
     done = pretrain("--resume", str(folder))
     assert done.returncode == 0, done.stderr

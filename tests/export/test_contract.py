@@ -15,6 +15,7 @@ from export.signatures import FULL, contract, inputs
 from tests.export.asked_requests import DAY, START, UNKNOWN, random_request
 from tests.export.served_model import Answer
 from tests.export.small_runs import IDS, TOP_K, Model
+from tfrec.run import load_data
 
 CLOSE: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-4}
 FEW = settings(max_examples=12, deadline=None)
@@ -222,4 +223,5 @@ def test_samples_are_answered(model: Model) -> None:
         request = {"history_items": [sample.items], "history_times": [sample.times]}
         found = model.served.ask("serving_default", **request, exclude_items=[[""]])
         assert set(found["items"][0]) <= {*IDS} - set(sample.items)
-    assert max(max(one.times) for one in model.exported.samples) == model.exported.newest
+    log = load_data(model.run, model.exported.config).columns.timestamp
+    assert max(max(one.times) for one in model.exported.samples) == log.max()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.worlds import arguments, results, same, train, weights, write_log
+from tests.training.worlds import arguments, results, same, stopped, train, weights, write_log
 
 
 @pytest.fixture(scope="module")
@@ -78,19 +78,8 @@ def test_a_signal_saves_and_stops(
 ) -> None:
     run = log.parent / f"stopped-{number}"
     argv = arguments(log, run, epochs="6", steps_per_call="1")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tfrec.train", *argv],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("epoch   2"):
-            process.send_signal(number)
-            break
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == code
+    found, errors = stopped("tfrec.train", argv, "epoch   2", number)
+    assert found == code
     assert "everything is saved" in errors
     assert "Traceback" not in errors
     assert f"--resume {run}" in errors
@@ -103,19 +92,8 @@ def test_a_stopped_ledger_ends_the_same(log: Path) -> None:
     whole, run = log.parent / "ledger-whole", log.parent / "ledger-stopped"
     options = {"model": "ledger", "facet-dim": "4", "baselines": "none", "xla": "auto"}
     assert train(*arguments(log, whole, **options)).returncode == 0
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tfrec.train", *arguments(log, run, **options)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("epoch   1"):
-            process.send_signal(signal.SIGTERM)
-            break
-    process.communicate(timeout=300)
-    assert process.returncode == 143
+    code, _ = stopped("tfrec.train", arguments(log, run, **options), "epoch   1", signal.SIGTERM)
+    assert code == 143
     assert train("--resume", str(run)).returncode == 0
     assert same(weights(run), weights(whole))
 
@@ -150,19 +128,8 @@ def test_two_processes_cannot_share_a_run(log: Path, uninterrupted: Path) -> Non
 def test_ctrl_c_among_the_baselines_keeps_the_training(log: Path) -> None:
     run = log.parent / "baselines"
     argv = arguments(log, run, baselines="all")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tfrec.train", *argv],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("SASRec: 60 cases ranked"):
-            process.send_signal(signal.SIGINT)
-            break
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130
+    code, errors = stopped("tfrec.train", argv, "SASRec: 60 cases ranked", signal.SIGINT)
+    assert code == 130
     assert errors.strip() == f"interrupted. Go on with python -m tfrec.train --resume {run}"
     before = weights(run)
     done = train("--resume", str(run))

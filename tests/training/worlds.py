@@ -1,6 +1,7 @@
 """Small real logs and runs for the training tests, and helpers to drive the command."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,27 @@ def train(*argv: str, **options: Any) -> subprocess.CompletedProcess[str]:
         check=False,
         **options,
     )
+
+
+def stopped(command: str, argv: list[str], at: str, number: signal.Signals) -> tuple[int, str]:
+    """python -m `command`, sent a signal when it prints a line that begins with `at`.
+
+    Returns:
+        The exit code and what stands on standard error.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", command, *argv],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(at):
+            process.send_signal(number)
+            break
+    _, errors = process.communicate(timeout=300)
+    return process.returncode, errors
 
 
 def weights(run: Path, name: str = "latest.npz") -> dict[str, NDArray[Any]]:

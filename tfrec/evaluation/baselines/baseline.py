@@ -81,6 +81,6 @@ def settings_of(baseline: Baseline) -> dict[str, Any]:
         >>> settings_of(EASE(regularization=100.0))
         {'regularization': 100.0}
     """
-    own = [field.name for field in fields(baseline) if field.init]
-    # A name and item vectors are given, not chosen.
-    return {name: getattr(baseline, name) for name in own if name not in ("name", "vectors")}
+    # What a repr leaves out is given (a name, item vectors), not chosen.
+    chosen = [field.name for field in fields(baseline) if field.init and field.repr]
+    return {name: getattr(baseline, name) for name in chosen}

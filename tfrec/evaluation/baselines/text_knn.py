@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -44,8 +44,8 @@ class TextKNN:
         "sharpness": (1.0, 2.0, 4.0, 8.0, 16.0),
     }
 
-    name: str
-    vectors: Callable[[], Any]
+    name: str = field(repr=False)
+    vectors: Callable[[], Any] = field(repr=False)
     half_life: float = 10.0
     sharpness: float = 2.0
 
