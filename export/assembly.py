@@ -12,12 +12,13 @@ import tensorflow as tf
 from export.graph.answers import Answers, Log
 from export.graph.calibration import expected_strength
 from export.graph.catalogue import UNKNOWN, Catalogue, index
+from export.graph.examples import parsed
 from export.graph.ledger import LedgerReader, strengths
 from export.graph.ledger_answers import LedgerAnswers
 from export.graph.new_items import NewItems
 from export.graph.sentences import Sentences
 from export.graph.sequence import SequenceReader
-from export.signatures import FULL, HISTORY, Sizes
+from export.signatures import FORMS, FULL, HISTORY, Sizes
 from tfrec.data.prepared import PreparedData
 from tfrec.evaluation.ranking import tie_order
 from tfrec.interest.disentanglement import facet_reports, half_life_days
@@ -78,9 +79,11 @@ def assemble(config: RunConfig, trained: Trained, readouts: Readouts, top_k: int
         "embed_user": _of_user(answers, answers.embed_user),
         "embed_items": answers.embed_items,
     }
+    for name in FORMS:
+        found[name] = _of_examples(name, _of_user(answers, getattr(answers, name)))
     if isinstance(model, Ledger):
         lines = _ledger_answers(answers, reader, model, data)
-        for method in (lines.explain, lines.facets, lines.evolve):
+        for method in (lines.explain, lines.facets, lines.evolve, lines.update_user):
             found[method.__name__] = _of_user(answers, method)
         if model.tower.text_dim:
             encoder = load_encoder(config.text.text_encoder, config.text.text_max_length or None)
@@ -109,6 +112,10 @@ def _of_user(answers: Answers, method: Callable[..., dict[str, Any]]) -> Call:
         return method(answers.ask(**of_user), **given)
 
     return call
+
+
+def _of_examples(form: str, call: Call) -> Call:
+    return lambda inputs: call(**parsed(inputs, FORMS[form].features))
 
 
 def _catalogue(data: PreparedData, model: Any, seed: int) -> Catalogue:

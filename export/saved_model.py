@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from export.samples import Sample, newest_users
-from export.signatures import Signature, Sizes, contract, inputs
+from export.signatures import FORMS, Signature, Sizes, contract, inputs
+from tfrec.atomic import written
 from tfrec.config import resolve
 from tfrec.console import import_tensorflow
 from tfrec.errors import UserError
@@ -76,10 +77,25 @@ def save_run(run: Path, folder: Path, top_k: int = TOP_K) -> Exported:
     root.kept = assembled.kept
     try:
         tf.saved_model.save(root, str(folder), signatures=graphs)
+        _name_methods(folder)
     except (OSError, tf.errors.OpError) as error:
         raise UserError(f"cannot write {folder}: {error}") from None
     samples = newest_users(trained.data)
     return Exported(signatures, assembled.sizes, config, trained.epoch, samples)
+
+
+def _name_methods(folder: Path) -> None:
+    """TensorFlow names every signature's method predict; servers may insist on the right one."""
+    from tensorflow.core.protobuf import saved_model_pb2
+    from tensorflow.python.saved_model.fingerprinting_utils import write_fingerprint
+
+    path = folder / "saved_model.pb"
+    saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    for name in FORMS:
+        saved.meta_graphs[0].signature_def[name].method_name = f"tensorflow/serving/{name}"
+    with written(path) as file:
+        file.write(saved.SerializeToString(deterministic=True))
+    write_fingerprint(str(folder))  # of the file as it is now
 
 
 def _graph(signature: Signature, sizes: Sizes, answer: Callable[..., dict[str, Any]]) -> Any:

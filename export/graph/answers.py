@@ -112,11 +112,23 @@ class Answers:
         """Reads what is known of users at a time."""
         return Asked(events, self._user(events))
 
-    def choice(self, asked: Asked, *removed: Any) -> Choice:
-        """What a user chooses from: all items but those of the history and the removed ones."""
-        seen = [] if self._keep_seen else [asked.events.items]
-        temperature = self._readouts.temperature.temperature
-        return choose(asked.user.state, self.catalogue, temperature, [*seen, *removed])
+    @property
+    def temperature(self) -> float:
+        """T of the distribution."""
+        return float(self._readouts.temperature.temperature)
+
+    def choice(self, asked: Asked, *removed: Any, but: Any = None) -> Choice:
+        """What a user chooses from: all items but those of the history and the removed ones.
+
+        Arguments:
+            removed: numbers of items, int32 [B, ...].
+            but: number of an item that may come even if it is in the history, int32 [B].
+        """
+        seen = asked.events.items
+        if but is not None:
+            seen = tf.where(seen == but[:, None], UNKNOWN, seen)
+        gone = [*([] if self._keep_seen else [seen]), *removed]
+        return choose(asked.user.state, self.catalogue, self.temperature, gone)
 
     def recommend(self, asked: Asked, exclude_items: Any) -> Answer:
         found = best(self.choice(asked, self.catalogue.numbers(exclude_items)), self._top_k)
@@ -154,6 +166,14 @@ class Answers:
             "categories": self.categories(asked),
             "category_probabilities": tf.matmul(choice.probabilities, self.catalogue.shares),
         }
+
+    def classify(self, asked: Asked, exclude_items: Any) -> Answer:
+        found = self.recommend(asked, exclude_items)
+        return {"classes": found["items"], "scores": found["probabilities"]}
+
+    def regress(self, asked: Asked, candidate_items: Any) -> Answer:
+        found = self.score(asked, candidate_items[:, None])
+        return {"outputs": found["intensity"][:, 0]}
 
     def embed_user(self, asked: Asked) -> Answer:
         return {"embedding": asked.user.state}
