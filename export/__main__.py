@@ -15,7 +15,10 @@ from tfrec.run import must_be_run
 
 if TYPE_CHECKING:
     from export.check import Report
+    from export.comparison import Comparison
     from export.contract import Signatures
+    from export.graph.stored import Storage
+    from export.saved_model import Exported
     from tfrec.evaluation.results import Results
 
 EXAMPLES = """\
@@ -23,6 +26,7 @@ examples:
   python -m export runs/a models/shop               writes models/shop/1, then 2, …
   python -m export runs/a models/shop --keep 3      and deletes all but the newest three
   python -m export runs/a models/shop --top-k 500 --name shop
+  python -m export runs/a models/shop --quantize int8      smaller, and says what that costs
 
 A version is a SavedModel with the tokenizer, the catalogue and the calibration inside; a client
 sends strings. In its assets.extra: contract.json, MODEL_CARD.md, samples/ and warm-up records.
@@ -56,6 +60,13 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--name", default="tfrec", help="under which clients ask for the model (default tfrec)"
     )
+    made.add_argument(
+        "--quantize",
+        choices=["float16", "int8"],
+        help="how item vectors and large weights lie in the file, a half or a quarter as large; "
+        "they are read as float32. The version is compared with one in float32, which takes as "
+        "long again (default float32)",
+    )
     return made
 
 
@@ -71,7 +82,9 @@ def main(argv: Sequence[str]) -> int:
             f"--name {flags.name!r} must be letters, digits, '_', '.' and '-', because it becomes "
             "part of addresses and paths"
         )
-    return export(flags.run, flags.models, flags.keep, flags.top_k, flags.name)
+    return export(
+        flags.run, flags.models, flags.keep, flags.top_k, flags.name, flags.quantize or "float32"
+    )
 
 
 class CheckFailedError(Exception):
@@ -87,9 +100,17 @@ class Written(NamedTuple):
 
     signatures: int
     report: Report
+    comparison: Comparison | None
 
 
-def export(run: Path, models: Path, keep: int | None, top_k: int, name: str) -> int:
+def export(
+    run: Path,
+    models: Path,
+    keep: int | None,
+    top_k: int,
+    name: str,
+    storage: Storage = "float32",
+) -> int:
     """Writes the next version and the files beside it.
 
     Arguments:
@@ -98,6 +119,7 @@ def export(run: Path, models: Path, keep: int | None, top_k: int, name: str) -> 
         keep: versions that stay; None: all.
         top_k: items of a recommendation.
         name: under which clients ask for the model.
+        storage: of item vectors and large weights in the file.
 
     Returns:
         The exit code: 1 where the version failed its check and was not published.
@@ -111,6 +133,7 @@ def export(run: Path, models: Path, keep: int | None, top_k: int, name: str) -> 
         0
     """
     from export.check import EXIT_FAILED, print_report
+    from export.comparison import print_comparison
     from export.configs import write_configs
     from export.model_card import read_results
 
@@ -119,7 +142,7 @@ def export(run: Path, models: Path, keep: int | None, top_k: int, name: str) -> 
         with locked(models):
             with new_version(models) as draft:
                 say(f"writing version {draft.number} of {models}")
-                written = _write(run, results, models, draft.folder, top_k, name)
+                written = _write(run, results, models, draft.folder, top_k, name, storage)
             removed = remove_older(models, keep) if keep is not None else []
             kept = write_configs(models, name)
     except CheckFailedError as failed:
@@ -129,6 +152,8 @@ def export(run: Path, models: Path, keep: int | None, top_k: int, name: str) -> 
     folder = models / str(draft.number)
     bytes_written = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     print_report(written.report)
+    if written.comparison is not None:
+        print_comparison(written.comparison)
     say(f"\n{folder}: {written.signatures} signatures, {size(bytes_written)}")
     if removed:
         say(f"deleted: {', '.join(str(models / str(number)) for number in removed)}")
@@ -139,7 +164,13 @@ def export(run: Path, models: Path, keep: int | None, top_k: int, name: str) -> 
 
 
 def _write(
-    run: Path, results: Results, models: Path, folder: Path, top_k: int, name: str
+    run: Path,
+    results: Results,
+    models: Path,
+    folder: Path,
+    top_k: int,
+    name: str,
+    storage: Storage,
 ) -> Written:
     from export.check import check_version
     from export.contract import EXTRA, signatures, write_contract
@@ -149,12 +180,16 @@ def _write(
     from export.saved_model import save_run
     from export.warmup import write_warmup
 
-    exported = save_run(run, folder, top_k)
+    exported = save_run(run, folder, top_k, storage)
     _must_fit(signatures(folder), models)
     say("asking it for the samples")
     exchanges = write_samples(folder, name, requests(exported))
     write_warmup(folder, exchanges)
-    (folder / EXTRA / CARD).write_text(model_card(exported, results), encoding="utf-8")
+    comparison = None
+    if storage != "float32":
+        comparison = _compare(run, folder, exported, top_k)
+    card = model_card(exported, results, comparison)
+    (folder / EXTRA / CARD).write_text(card, encoding="utf-8")
     sizes = exported.sizes
     vocabulary = {
         "items": sizes.items,
@@ -167,7 +202,21 @@ def _write(
     report = check_version(folder)
     if not report.passed:
         raise CheckFailedError(report)
-    return Written(len(exported.signatures), report)
+    return Written(len(exported.signatures), report, comparison)
+
+
+def _compare(run: Path, folder: Path, exported: Exported, top_k: int) -> Comparison:
+    """Beside the same run in float32, which nobody else will ever see."""
+    from tempfile import TemporaryDirectory
+
+    from export.comparison import compare_versions
+    from export.saved_model import save_run
+
+    say("comparing it with the same run in float32")
+    with TemporaryDirectory() as beside:
+        original = Path(beside) / "1"
+        save_run(run, original, top_k)
+        return compare_versions(original, folder, exported, run)
 
 
 def _must_fit(found: Signatures, models: Path) -> None:

@@ -18,6 +18,7 @@ from export.graph.ledger_answers import LedgerAnswers
 from export.graph.new_items import NewItems
 from export.graph.sentences import Sentences
 from export.graph.sequence import SequenceReader
+from export.graph.stored import Storage, StoredWeights
 from export.signatures import FORMS, FULL, HISTORY, Sizes
 from tfrec.data.prepared import PreparedData
 from tfrec.evaluation.ranking import tie_order
@@ -38,29 +39,38 @@ Call = Callable[..., dict[str, Any]]
 
 class Assembled(NamedTuple):
     """answers: by the name of a signature without its suffix. kept: tables, which have to be saved
-    with the graphs."""
+    with the graphs. weights: a scope to trace the answers in."""
 
     answers: dict[str, Call]
     sizes: Sizes
     kept: list[Any]
+    weights: StoredWeights
 
 
-def assemble(config: RunConfig, trained: Trained, readouts: Readouts, top_k: int) -> Assembled:
+def assemble(
+    config: RunConfig,
+    trained: Trained,
+    readouts: Readouts,
+    top_k: int,
+    storage: Storage = "float32",
+) -> Assembled:
     """Puts the run's parts where a graph finds them.
 
     Arguments:
         config, trained, readouts: of the run.
         top_k: items in a recommendation.
+        storage: how large arrays lie in the file.
     """
     data, model = trained.data, trained.model
-    catalogue = _catalogue(data, model, config.training.seed)
+    catalogue = _catalogue(data, model, config.training.seed, storage)
+    weights = list(model.variables)
     actions = index([name.encode() for name in data.meta.actions], UNKNOWN)
     log = Log(actions, int(data.columns.timestamp.max()))
     kept: list[Any] = [catalogue.number, actions]
     reader: Any = SequenceReader(model, catalogue)
     strength = None
     if isinstance(model, Ledger):
-        reader = LedgerReader(model, catalogue, _commonest_action(data))
+        reader = LedgerReader(model, catalogue, _commonest_action(data), storage)
         strength = _strength(reader, catalogue, readouts)
     answers = Answers(
         reader.read,
@@ -89,6 +99,7 @@ def assemble(config: RunConfig, trained: Trained, readouts: Readouts, top_k: int
             encoder = load_encoder(config.text.text_encoder, config.text.text_max_length or None)
             found["embed_text"] = NewItems(model, encoder, config.text).embed_text
             kept.append(encoder.tokenizer)
+            weights += encoder.variables
     sizes = Sizes(
         model=config.model.model,
         items=data.num_items,
@@ -101,7 +112,7 @@ def assemble(config: RunConfig, trained: Trained, readouts: Readouts, top_k: int
         strengths=strength is not None,
         texts="embed_text" in found,
     )
-    return Assembled(found, sizes, kept)
+    return Assembled(found, sizes, kept, StoredWeights(weights, storage))
 
 
 def _of_user(answers: Answers, method: Callable[..., dict[str, Any]]) -> Call:
@@ -118,7 +129,7 @@ def _of_examples(form: str, call: Call) -> Call:
     return lambda inputs: call(**parsed(inputs, FORMS[form].features))
 
 
-def _catalogue(data: PreparedData, model: Any, seed: int) -> Catalogue:
+def _catalogue(data: PreparedData, model: Any, seed: int, storage: Storage) -> Catalogue:
     shares = category_matrix(data)
     if shares is None:
         shares = np.zeros((data.num_items, 0), np.float32)
@@ -128,6 +139,7 @@ def _catalogue(data: PreparedData, model: Any, seed: int) -> Catalogue:
         category_names(data),
         shares,
         tie_order(data.num_items, seed),
+        storage,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from export.samples import Sample, newest_users
 from export.signatures import FORMS, Signature, Sizes, contract, inputs
@@ -14,6 +14,9 @@ from tfrec.config import resolve
 from tfrec.console import import_tensorflow
 from tfrec.errors import UserError
 from tfrec.run import CONFIG, RunConfig, must_be_run
+
+if TYPE_CHECKING:
+    from export.graph.stored import Storage
 
 TOP_K = 100
 DEFAULT = "serving_default"
@@ -27,6 +30,7 @@ class Exported(NamedTuple):
         sizes: what the run fixes.
         config: of the run. epoch: that the weights are from, counted from 1.
         samples: real histories, of the users with the newest events of the log.
+        storage: how the large arrays lie in the file.
     """
 
     signatures: dict[str, Signature]
@@ -34,15 +38,17 @@ class Exported(NamedTuple):
     config: RunConfig
     epoch: int
     samples: list[Sample]
+    storage: Storage = "float32"
 
 
-def save_run(run: Path, folder: Path, top_k: int = TOP_K) -> Exported:
+def save_run(run: Path, folder: Path, top_k: int = TOP_K, storage: Storage = "float32") -> Exported:
     """Writes a run as a SavedModel.
 
     Arguments:
         run: of `python -m tfrec.train`, finished.
         folder: to be made; whoever calls sees to it that half a folder is never served.
         top_k: items in a recommendation; at most the whole catalogue.
+        storage: how the large arrays lie in the file.
 
     Raises:
         UserError: the run is not finished or damaged, its data or its text encoder is gone, or the
@@ -63,12 +69,13 @@ def save_run(run: Path, folder: Path, top_k: int = TOP_K) -> Exported:
     # First what an unfinished run does not have: it says so at once.
     readouts = Readouts.load(run)
     trained = load_trained(run, config)
-    assembled = assemble(config, trained, readouts, top_k)
+    assembled = assemble(config, trained, readouts, top_k, storage)
     signatures = contract(assembled.sizes)
-    graphs = {
-        name: _graph(one, assembled.sizes, assembled.answers[name.removesuffix("_full")])
-        for name, one in signatures.items()
-    }
+    with assembled.weights:
+        graphs = {
+            name: _graph(one, assembled.sizes, assembled.answers[name.removesuffix("_full")])
+            for name, one in signatures.items()
+        }
     signatures[DEFAULT], graphs[DEFAULT] = signatures["recommend"], graphs["recommend"]
 
     root = tf.Module()
@@ -81,7 +88,7 @@ def save_run(run: Path, folder: Path, top_k: int = TOP_K) -> Exported:
     except (OSError, tf.errors.OpError) as error:
         raise UserError(f"cannot write {folder}: {error}") from None
     samples = newest_users(trained.data)
-    return Exported(signatures, assembled.sizes, config, trained.epoch, samples)
+    return Exported(signatures, assembled.sizes, config, trained.epoch, samples, storage)
 
 
 def _name_methods(folder: Path) -> None:

@@ -127,5 +127,5 @@ class LedgerAnswers:
         }
 
     def _shares(self, asked: Asked) -> Any:
-        items = self._reader.parts(tf.convert_to_tensor(self._catalogue.matrix))
+        items = self._reader.parts(self._catalogue.matrix)
         return line_shares(self._answers.choice(asked), asked.user, items)
