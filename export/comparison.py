@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import statistics
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from export.log_requests import LogRequests
 from export.requests import requests
 from export.saved_model import Exported
 from export.signatures import FULL_SUFFIX, Sizes
@@ -125,51 +126,16 @@ class _Scorer:
 
     def __init__(self, model: Model, data: PreparedData, sizes: Sizes) -> None:
         self._model = model
-        self._data = data
-        self._sizes = sizes
-        self._ids = np.array([item.encode() for item in data.items["item_id"].to_pylist()], object)
-        self._items = model.ask("embed_items", {"items": self._ids})["embedding"].T
+        self._requests = LogRequests(data, sizes.facets)
+        self._max_length = sizes.max_length
+        self._items = model.ask("embed_items", {"items": self._requests.ids})["embedding"].T
 
     def score(self, cases: Cases) -> npt.NDArray[np.float32]:
+        histories = cases.histories.last(self._max_length)
         full = "embed_user" + FULL_SUFFIX
-        known = full in self._model.signatures
-        inputs = self._full(cases) if known else self._short(cases)
-        user = self._model.ask(full if known else "embed_user", inputs)["embedding"]
+        if full in self._model.signatures:
+            asked = self._requests.full(histories, cases.request_times)
+            user = self._model.ask(full, asked)["embedding"]
+        else:
+            user = self._model.ask("embed_user", self._requests.short(histories))["embedding"]
         return np.asarray(user @ self._items, np.float32)
-
-    def _short(self, cases: Cases) -> dict[str, Any]:
-        cut = cases.histories.last(self._sizes.max_length)
-        columns = cut.columns
-        return {
-            "history_items": _padded(cut.lengths, self._ids[columns.item[cut.event_rows()]], b""),
-            "history_times": _padded(cut.lengths, columns.timestamp[cut.event_rows()], 0),
-        }
-
-    def _full(self, cases: Cases) -> dict[str, Any]:
-        cut = cases.histories.last(self._sizes.max_length)
-        rows, lengths, columns = cut.event_rows(), cut.lengths, cut.columns
-        users, longest = len(cut), int(lengths.max(initial=0))
-        actions = np.full((users, longest), b"", object)
-        if columns.action is not None:
-            names = np.array([name.encode() for name in self._data.meta.actions], object)
-            actions = _padded(lengths, names[columns.action[rows]], b"")
-        values = np.full((users, longest), np.nan, np.float32)
-        if columns.strength is not None:
-            values = _padded(lengths, columns.strength[rows], np.nan)
-        return self._short(cases) | {
-            "actions": actions,
-            "values": values,
-            "now": cases.request_times,
-            "facet_gain": np.ones((users, self._sizes.facets), np.float32),
-            "event_gain": np.ones((users, longest), np.float32),
-            "conformity_gain": np.ones(users, np.float32),
-        }
-
-
-def _padded(
-    lengths: npt.NDArray[np.int64], values: npt.NDArray[Any], fill: Any
-) -> npt.NDArray[Any]:
-    """Values of one history after the other -> [N, longest]."""
-    table = np.full((len(lengths), int(lengths.max(initial=0))), fill, values.dtype)
-    table[np.arange(table.shape[1]) < lengths[:, None]] = values
-    return table
