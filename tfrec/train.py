@@ -139,7 +139,7 @@ def _train(config: RunConfig, folder: Path) -> Results:
     tf = import_tensorflow()
     from tfrec.evaluation.run_evaluation import Validation, evaluate_run, text_views
     from tfrec.interest.fitting.fit_readouts import fit_readouts
-    from tfrec.models.build import DISPLAY_NAMES, build_model
+    from tfrec.models.build import DISPLAY_NAMES, build_model, cold_items
     from tfrec.text.catalogue_vectors import catalogue_vectors
     from tfrec.training import loop, setup
 
@@ -148,6 +148,7 @@ def _train(config: RunConfig, folder: Path) -> Results:
     setup.seed_everything(config.training)
     train_sequences = split.train()
     with strategy.scope():
+        model = build_model(config.model, data, train_sequences, texts)
         objective, batches = setup.make_objective_and_batches(
             config.training,
             config.model,
@@ -155,10 +156,10 @@ def _train(config: RunConfig, folder: Path) -> Results:
             data,
             train_sequences,
             count_items(train_sequences, data.num_items),
+            cold_items(model),
             strategy.num_replicas_in_sync,
             config.evaluation.keep_seen,
         )
-        model = build_model(config.model, data, train_sequences, texts)
         optimizer = setup.make_optimizer(
             config.training, model.trainable_variables, batches.steps_per_epoch
         )

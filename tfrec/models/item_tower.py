@@ -14,7 +14,7 @@ class ItemTower(keras.layers.Layer):
 
     m_i drops the id of a random item in training, so that categories and text alone learn to
     place an item that nobody has taken yet (DropoutNet: Volkovs et al., NeurIPS 2017, §3.3). It is
-    never dropped where there is nothing else to go by.
+    never dropped where there is nothing else to go by, and always where it taught nothing: `cold`.
 
     Arguments:
         num_items: size of the catalogue, I.
@@ -25,7 +25,7 @@ class ItemTower(keras.layers.Layer):
 
     Weights beside the trained ones, to be assigned after building: `categories` float
     [I, num_categories], rows are shares that sum to 1 (or to 0 for an item without categories);
-    `texts` float [I, text_dim].
+    `texts` float [I, text_dim]; `cold` float [I], 1 for an item without a training event.
 
     Returns:
         float [I, D].
@@ -69,6 +69,9 @@ class ItemTower(keras.layers.Layer):
         if self.text_dim:
             self.texts = known("texts", self.text_dim)
             self.text_projection = table("text_projection", self.text_dim)
+        self.cold = self.add_weight(
+            shape=(self.num_items,), initializer="zeros", trainable=False, name="cold"
+        )
         self.norm.build((self.num_items, self.dim))
         self.built = True
 
@@ -77,12 +80,13 @@ class ItemTower(keras.layers.Layer):
         side = self.side()
         if side is None:
             return self.norm(total)
+        dropped = ops.convert_to_tensor(self.cold)[:, None] > 0
         if training and self.id_dropout:
             drawn = keras.random.uniform((self.num_items, 1), seed=self.seeds)
-            unknown = ops.all(ops.equal(side, 0.0), axis=-1, keepdims=True)
-            kept = ops.logical_or(drawn >= self.id_dropout, unknown)
-            total = total * ops.cast(kept, total.dtype)
-        return self.norm(total + side)
+            dropped = ops.logical_or(dropped, drawn < self.id_dropout)
+        unknown = ops.all(ops.equal(side, 0.0), axis=-1, keepdims=True)
+        dropped = ops.logical_and(dropped, ops.logical_not(unknown))
+        return self.norm(ops.where(dropped, 0.0, total) + side)
 
     def side(self) -> Any:
         """What is known of each item beside its id, [I, D] before the norm; None for nothing."""
