@@ -15,6 +15,7 @@ from tfrec.data.sequences import count_items
 from tfrec.data.splits import make_split
 from tfrec.data.strengths import item_strengths, strength_scale
 from tfrec.models.build import build_model, cold_items
+from tfrec.models.expected_popularity import fit_popularity
 from tfrec.models.options import ModelConfig
 
 
@@ -54,6 +55,11 @@ def test_cold_items_are_those_that_only_a_category_or_a_text_can_place(tmp_path:
     texts = np.eye(NUM_ITEMS, 3, dtype=np.float32)
     model = build_model(config, data, train, texts)
     np.testing.assert_array_equal(cold_items(model), ~taken & (shelved | texts.any(axis=1)))
-    np.testing.assert_array_equal(np.asarray(model.popularity)[:, ~taken & shelved], 0)
+    popularity, cold = np.asarray(model.popularity), cold_items(model)
+    parts = [np.asarray(model.tower.categories), texts]
+    line = fit_popularity(popularity, parts, cold)
+    told = line.of([part[cold] for part in parts])
+    assert np.ptp(told) > 0.01
+    np.testing.assert_allclose(popularity[:, cold], told.T, atol=1e-5)
     sasrec = build_model(replace(config, model="sasrec"), data, train)
     assert cold_items(sasrec) is None

@@ -111,11 +111,16 @@ def _build_ledger(
 ) -> Any:
     from tfrec.data.popularity import popularity_by_period
     from tfrec.data.strengths import item_strengths, strength_scale
+    from tfrec.models.expected_popularity import fit_popularity
     from tfrec.models.ledger import Ledger
 
     categories = category_matrix(data)
     cold = described_alone(train, data.num_items, categories, texts)
     popularity = popularity_by_period(train, data.num_items, config.periods, cold)
+    if cold.any():
+        parts = [part for part in (categories, texts) if part is not None]
+        expected = fit_popularity(popularity.logarithm, parts, cold)
+        popularity.logarithm[:, cold] = expected.of([part[cold] for part in parts]).T
     model = Ledger(
         data.num_items,
         config.dim,
