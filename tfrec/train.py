@@ -226,17 +226,23 @@ def _train(config: RunConfig, folder: Path) -> Results:
 def publish(results: Results, config: RunConfig, folder: Path) -> None:
     """Prints the table and what it means, and writes the report."""
     from tfrec.evaluation.headline import headline
-    from tfrec.evaluation.report import write_report
     from tfrec.evaluation.table import console_table
 
-    results.environment["command"] = command_line()
-    results.environment["config"] = to_yaml(without_secrets(config))
-    write_report(results, folder)
+    write_results(results, config, folder)
     say()
     say(console_table(results))
     say()
     say(headline(results))
     say(f"report: {folder / 'report.html'}")
+
+
+def write_results(results: Results, config: RunConfig, folder: Path) -> None:
+    """results.json, results.md and report.html, with what they were made by."""
+    from tfrec.evaluation.report import write_report
+
+    results.environment["command"] = command_line()
+    results.environment["config"] = to_yaml(without_secrets(config))
+    write_report(results, folder)
 
 
 if __name__ == "__main__":
