@@ -62,7 +62,7 @@ def save_run(run: Path, folder: Path, top_k: int = TOP_K) -> Exported:
     # First what an unfinished run does not have: it says so at once.
     readouts = Readouts.load(run)
     trained = load_trained(run, config)
-    assembled = assemble(config, trained, readouts, top_k)
+    assembled = assemble(run, config, trained, readouts, top_k)
     signatures = contract(assembled.sizes)
     graphs = {
         name: _graph(one, assembled.sizes, assembled.answers[name.removesuffix("_full")])

@@ -44,5 +44,6 @@ def load_trained(run: Path, config: RunConfig) -> Trained:
     split = load_split(run, data)
     setup.seed_everything(config.training)
     model = build_model(config.model, data, split.train(), text_vectors(run))
-    best = checkpoint.restore(weights, model.variables)
+    # Behind the model's own stand those of the encoder of its texts, if it was tuned.
+    best = checkpoint.restore(weights, model.variables, leading=config.tuning.tunes)
     return Trained(data, split, model, best["epoch"] + 1)

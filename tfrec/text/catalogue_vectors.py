@@ -14,9 +14,13 @@ from tfrec.errors import UserError
 
 if TYPE_CHECKING:
     from tfrec.data.prepared import PreparedData
+    from tfrec.text.encoder import Encoder
     from tfrec.text.options import TextConfig, TextReading
+    from tfrec.text.tuning.options import TuningConfig
 
 VECTORS = "text_vectors.npy"
+# The folder of the tuned encoder.
+TUNED = "encoder"
 
 
 def catalogue_texts(data: PreparedData, config: TextReading) -> list[str]:
@@ -43,8 +47,9 @@ def catalogue_vectors(
 ) -> npt.NDArray[np.float32] | None:
     """Every item's text vector, float32 [I, dim], 0 for an item without a text.
 
-    The encoder is used as it is: its weights are not trained. The vectors stay in the run, so that
-    what was trained on them can be opened again without the encoder.
+    The encoder is used as it is. The vectors stay in the run, so that what was trained on them can
+    be opened again without the encoder. Where it is tuned, training begins with them and leaves
+    those of the tuned encoder in their place.
 
     Arguments:
         data: the run's.
@@ -72,17 +77,38 @@ def catalogue_vectors(
     found[known] = item_vectors(
         [text for text in texts if text], encoder, cache, config.text_batch_size
     )
-    try:
-        with written(run / VECTORS) as file:
-            np.save(file, found)
-    except OSError as error:
-        raise UserError(f"cannot write {run / VECTORS}: {error.strerror}") from None
+    save_vectors(found, run)
     without = len(texts) - int(known.sum())
     say(
         f"texts of {count(int(known.sum()))} items as vectors of {encoder.dim}"
         + (f"; {count(without)} items have none" if without else "")
     )
     return found
+
+
+def save_vectors(vectors: npt.NDArray[np.float32], run: Path) -> None:
+    """Keeps the vectors in the run.
+
+    Raises:
+        UserError: they cannot be written.
+    """
+    try:
+        with written(run / VECTORS) as file:
+            np.save(file, vectors)
+    except OSError as error:
+        raise UserError(f"cannot write {run / VECTORS}: {error.strerror}") from None
+
+
+def run_encoder(run: Path, text: TextConfig, tuning: TuningConfig) -> Encoder:
+    """The encoder whose vectors a finished run reads: its own if it tuned one.
+
+    Raises:
+        UserError: it is gone or damaged.
+    """
+    from tfrec.text.encoder import load_encoder
+
+    where = str(run / TUNED) if tuning.tunes else text.text_encoder
+    return load_encoder(where, text.text_max_length or None)
 
 
 def text_vectors(run: Path) -> npt.NDArray[np.float32] | None:
