@@ -123,7 +123,7 @@ def keep(model: TunedTexts, tuning: TuningConfig, run: Path) -> None:
     if tuning.text_tuning == "lora":
         save_adapters(model.encoder, tuning, run / ADAPTERS)
     model.encoder.save(run / TUNED)
-    save_vectors(np.asarray(model.ledger.tower.texts.numpy()), run)
+    save_vectors(np.asarray(model.reader.tower.texts.numpy()), run)
     say(f"encoder: {run / TUNED}, for --text-encoder of python -m tfrec.train")
 
 

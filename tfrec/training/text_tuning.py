@@ -9,17 +9,25 @@ encoded, so what is measured, kept as the best and exported is what the encoder 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from keras import ops
 
 from tfrec.console import Progress, import_tensorflow
-from tfrec.models.ledger import Ledger
+from tfrec.models.item_tower import ItemTower
 from tfrec.text.encoder import Encoder
 from tfrec.text.tuning.batches import TEXT_ARRAYS
 from tfrec.text.tuning.tokens import CatalogueTokens
 from tfrec.training.objective import Objective, Terms
+
+
+class ReadsTexts(Protocol):
+    """A built Keras model whose item tower has the vectors of the texts: the ledger."""
+
+    tower: ItemTower
+    variables: list[Any]
+    trainable_variables: list[Any]
 
 
 class TunedTexts:
@@ -28,30 +36,30 @@ class TunedTexts:
     The encoder reads without dropout: a vector in the table means the same in training as after.
 
     Arguments:
-        ledger: built, with the vectors of the texts in its tower.
+        reader: of the vectors.
         encoder: of the texts.
         weights: those of the encoder that are trained.
         tokens: of the catalogue's texts.
         batch_size: texts per call of the encoder where all of them are encoded.
 
     Attributes:
-        variables: the ledger's, then the encoder's trained ones: a run is opened again without
+        variables: the reader's, then the encoder's trained ones: a run is opened again without
             the encoder.
         trainable_variables: those of both.
     """
 
     def __init__(
         self,
-        ledger: Ledger,
+        reader: ReadsTexts,
         encoder: Encoder,
         weights: list[Any],
         tokens: CatalogueTokens,
         batch_size: int,
     ) -> None:
-        self.ledger = ledger
+        self.reader = reader
         self.encoder = encoder
-        self.variables: list[Any] = [*ledger.variables, *weights]
-        self.trainable_variables: list[Any] = [*ledger.trainable_variables, *weights]
+        self.variables: list[Any] = [*reader.variables, *weights]
+        self.trainable_variables: list[Any] = [*reader.trainable_variables, *weights]
         self._tokens = tokens
         self._batch_size = batch_size
         # One graph for all batches, whatever their shape.
@@ -75,7 +83,7 @@ class TunedTexts:
                 replica.all_gather(x, axis=0) for x in (items, weights, vectors)
             )
         place = items[:, None]
-        texts = self.ledger.tower.texts
+        texts = self.reader.tower.texts
         fixed = ops.stop_gradient(vectors)
         now = ops.scatter_update(ops.convert_to_tensor(texts), place, fixed)
         texts.assign(now)
@@ -97,7 +105,7 @@ class TunedTexts:
                     {name: ops.convert_to_tensor(array) for name, array in rows.items()}
                 ).numpy()
                 bar.update(len(items))
-        self.ledger.tower.texts.assign(found)
+        self.reader.tower.texts.assign(found)
 
     def validation(
         self, validate: Callable[[], dict[str, float]]
@@ -112,10 +120,10 @@ class TunedTexts:
 
 
 class TunedObjective:
-    """The ledger's objective on text vectors that have a gradient.
+    """An objective on text vectors that have a gradient.
 
     Arguments:
-        objective: of the ledger.
+        objective: of the model that reads them.
 
     Call arguments:
         model: a `TunedTexts`.
@@ -126,11 +134,11 @@ class TunedObjective:
         self.objective = objective
 
     def start_epoch(self, epoch: int) -> None:
-        """As the ledger's."""
+        """As the objective's."""
         self.objective.start_epoch(epoch)
 
     def __call__(self, model: TunedTexts, batch: dict[str, Any]) -> Terms:
         events = dict(batch)
         table = model.table({name: events.pop(name) for name in TEXT_ARRAYS})
-        with model.ledger.tower.reading(table):
-            return self.objective(model.ledger, events)
+        with model.reader.tower.reading(table):
+            return self.objective(model.reader, events)
