@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfrec.atomic import write_text
-from tfrec.console import count, import_tensorflow, say
+from tfrec.console import count, import_tensorflow, say, size
 from tfrec.data.batches import TrainingBatches
 from tfrec.data.prepared import PreparedData
 from tfrec.errors import UserError
@@ -68,7 +68,7 @@ def with_texts(
     """
     encoder = load_encoder(text.text_encoder, text.text_max_length or None)
     _must_be_the_same(encoder, text.text_encoder, run / _BEGUN)
-    size = _size(encoder.backbone.variables)
+    whole = _size(encoder.backbone.variables)
     weights = trained_weights(encoder, tuning)
     tokens = tokenize_catalogue(catalogue_texts(data, text), encoder.tokenizer)
     if not tokens.lengths.any():
@@ -77,8 +77,9 @@ def with_texts(
     with_tokens = TextBatches(batches, tokens, tuning.text_items)
     trained = _size(weights)
     say(
-        f"encoder: {_millions(size)} weights, {_millions(trained)} ({trained / size:.1%}) trained "
-        f"({tuning.text_tuning}), {count(with_tokens.texts_per_step)} texts of up to "
+        f"encoder: {count(whole)} weights ({size(4 * whole)}), {count(trained)} "
+        f"({trained / whole:.2%}) trained by {tuning.text_tuning}, {size(12 * trained)} of "
+        f"gradients and moments; {count(with_tokens.texts_per_step)} texts of up to "
         f"{tokens.width} tokens per step"
     )
     optimizer = with_encoder(
@@ -143,7 +144,3 @@ def _size(weights: list[Any]) -> int:
     tf = import_tensorflow()
     numbers = [weight for weight in weights if "seed_generator" not in weight.path]
     return sum(int(tf.size(weight)) for weight in numbers)
-
-
-def _millions(number: int) -> str:
-    return f"{number / 1e6:.1f} M" if number >= 1e5 else count(number)
