@@ -4,10 +4,11 @@
     python benchmarks/tuning.py --quick                                  (minutes, 4 small runs)
     python benchmarks/tuning.py --encoder /folder/all-MiniLM-L6-v2
 
-The synthetic world without its categories: texts say them. Without --encoder a scratch:tiny is pre-trained on its texts first. Each run is
-a process of its own: memory is its peak, CPU is what it used on all cores, from start to report,
-which other work on the machine blurs less than wall time. The same steps, batches and draws of
-texts for all. Bar: LoRA trains less than 2 % of the encoder and is at most 1 % below full tuning.
+The synthetic world without its categories, which texts say. Without --encoder a scratch:tiny is
+pre-trained on these texts first. Each run is a process of its own: memory is its peak, CPU is what
+it used on all cores, from start to report, which other work on the machine blurs less than wall
+time. The same steps, batches and draws of texts for all. Bar: LoRA trains less than 2 % of the
+encoder and is at most 1 % below full tuning.
 Finished runs in --out are not trained again.
 """
 
