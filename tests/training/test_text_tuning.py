@@ -164,6 +164,35 @@ def test_the_gradient_of_some_texts_counts_by_their_weights(tuning: Tuning) -> N
         np.testing.assert_allclose(a + b, total, rtol=1e-3, atol=1e-5)
 
 
+def test_xla_and_bfloat16_only_change_the_arithmetic(folder: Path, tuning: Tuning) -> None:
+    batch = next(tuning.batches.stream(0, 0))
+    exact = tuning.gradient(batch)
+
+    @tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
+    def compiled(batch: dict[str, Any]) -> Any:
+        with tf.GradientTape() as tape:
+            loss = sum(tuning.objective(tuning.model, batch).values())
+        return tape.gradient(loss, tuning.weights)
+
+    for found, expected in zip(compiled(batch), exact, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
+
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        half = Tuning(folder, texts_per_step=ITEMS)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    tensors = {name: tf.constant(array) for name, array in batch.items()}
+    with tf.GradientTape() as tape:
+        loss = sum(
+            tf.cast(term, tf.float32) for term in half.objective(half.model, tensors).values()
+        )
+    rough = [np.asarray(found) for found in tape.gradient(loss, half.weights)]
+    assert {found.dtype.name for found in rough} == {"float32"}
+    a, b = (np.concatenate([part.ravel() for part in parts]) for parts in (exact, rough))
+    assert a @ b / np.sqrt((a @ a) * (b @ b)) > 0.97
+
+
 def test_the_table_keeps_what_was_encoded(folder: Path) -> None:
     tuning = Tuning(folder, texts_per_step=2)
     tower = tuning.model.reader.tower

@@ -96,7 +96,8 @@ class TunedTexts:
         lengths = self._tokens.lengths
         found = np.zeros((len(lengths), self.encoder.dim), np.float32)
         known = np.flatnonzero(lengths)
-        order = known[np.argsort(lengths[known], kind="stable")]
+        # The longest first: too large a batch fails at once.
+        order = known[np.argsort(-lengths[known], kind="stable")]
         with Progress(len(order), "texts", unit="texts") as bar:
             for start in range(0, len(order), self._batch_size):
                 items = order[start : start + self._batch_size]
