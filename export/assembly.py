@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,7 +29,7 @@ from tfrec.interest.telling.wording import quoted
 from tfrec.models.build import category_matrix, category_names
 from tfrec.models.ledger import Ledger
 from tfrec.run import RunConfig
-from tfrec.text.catalogue_vectors import run_encoder
+from tfrec.text.encoder import load_encoder
 from tfrec.trained import Trained
 
 Call = Callable[..., dict[str, Any]]
@@ -45,13 +44,10 @@ class Assembled(NamedTuple):
     kept: list[Any]
 
 
-def assemble(
-    run: Path, config: RunConfig, trained: Trained, readouts: Readouts, top_k: int
-) -> Assembled:
+def assemble(config: RunConfig, trained: Trained, readouts: Readouts, top_k: int) -> Assembled:
     """Puts the run's parts where a graph finds them.
 
     Arguments:
-        run: the folder.
         config, trained, readouts: of the run.
         top_k: items in a recommendation.
     """
@@ -87,7 +83,7 @@ def assemble(
         for method in (lines.explain, lines.facets, lines.evolve):
             found[method.__name__] = _of_user(answers, method)
         if model.tower.text_dim:
-            encoder = run_encoder(run, config.text, config.tuning)
+            encoder = load_encoder(config.text.text_encoder, config.text.text_max_length or None)
             found["embed_text"] = NewItems(model, encoder, config.text).embed_text
             kept.append(encoder.tokenizer)
     sizes = Sizes(

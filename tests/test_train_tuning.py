@@ -19,14 +19,14 @@ from tfrec.config import resolve
 from tfrec.errors import UserError
 from tfrec.interest.readouts import Readouts
 from tfrec.run import CONFIG, RunConfig
-from tfrec.text.catalogue_vectors import TUNED, VECTORS
+from tfrec.text.catalogue_vectors import VECTORS
 from tfrec.text.encoder import load_encoder
 from tfrec.text.scratch import make_scratch
 from tfrec.text.tuning.adapters import apply_adapters
 from tfrec.train import main
-from tfrec.trained import load_trained
+from tfrec.trained import load_trained, with_own_encoder
 from tfrec.training.options import TrainingConfig
-from tfrec.training.text_setup import ADAPTERS, compilable
+from tfrec.training.text_setup import ADAPTERS, TUNED, compilable
 
 ITEMS = 30
 TITLES = [f"Walk {n} of the {'north' if n % 2 else 'south'} coast" for n in range(ITEMS)]
@@ -104,7 +104,8 @@ def test_a_run_leaves_the_tuned_encoder_and_its_vectors(folder: Path, run: Path)
 def test_the_export_places_texts_by_the_tuned_encoder(run: Path) -> None:
     config = config_of(run)
     trained = load_trained(run, config)
-    embed = assemble(run, config, trained, Readouts.load(run), top_k=3).answers["embed_text"]
+    own = with_own_encoder(run, config)
+    embed = assemble(own, trained, Readouts.load(run), top_k=3).answers["embed_text"]
     texts = tf.constant(["Walk <i>3</i> of the north coast", "a walk"])
     found = embed(texts=texts)["embedding"].numpy()
     tower = trained.model.tower

@@ -14,13 +14,9 @@ from tfrec.errors import UserError
 
 if TYPE_CHECKING:
     from tfrec.data.prepared import PreparedData
-    from tfrec.text.encoder import Encoder
     from tfrec.text.options import TextConfig, TextReading
-    from tfrec.text.tuning.options import TuningConfig
 
 VECTORS = "text_vectors.npy"
-# The folder of the tuned encoder.
-TUNED = "encoder"
 
 
 def catalogue_texts(data: PreparedData, config: TextReading) -> list[str]:
@@ -77,38 +73,17 @@ def catalogue_vectors(
     found[known] = item_vectors(
         [text for text in texts if text], encoder, cache, config.text_batch_size
     )
-    save_vectors(found, run)
+    try:
+        with written(run / VECTORS) as file:
+            np.save(file, found)
+    except OSError as error:
+        raise UserError(f"cannot write {run / VECTORS}: {error.strerror}") from None
     without = len(texts) - int(known.sum())
     say(
         f"texts of {count(int(known.sum()))} items as vectors of {encoder.dim}"
         + (f"; {count(without)} items have none" if without else "")
     )
     return found
-
-
-def save_vectors(vectors: npt.NDArray[np.float32], run: Path) -> None:
-    """Keeps the vectors in the run.
-
-    Raises:
-        UserError: they cannot be written.
-    """
-    try:
-        with written(run / VECTORS) as file:
-            np.save(file, vectors)
-    except OSError as error:
-        raise UserError(f"cannot write {run / VECTORS}: {error.strerror}") from None
-
-
-def run_encoder(run: Path, text: TextConfig, tuning: TuningConfig) -> Encoder:
-    """The encoder whose vectors a finished run reads: its own if it tuned one.
-
-    Raises:
-        UserError: it is gone or damaged.
-    """
-    from tfrec.text.encoder import load_encoder
-
-    where = str(run / TUNED) if tuning.tunes else text.text_encoder
-    return load_encoder(where, text.text_max_length or None)
 
 
 def text_vectors(run: Path) -> npt.NDArray[np.float32] | None:

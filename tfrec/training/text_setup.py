@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfrec.atomic import write_text
+from tfrec.atomic import write_text, written
 from tfrec.console import count, import_tensorflow, say, size
 from tfrec.data.batches import TrainingBatches
 from tfrec.data.prepared import PreparedData
 from tfrec.errors import UserError
-from tfrec.text.catalogue_vectors import TUNED, catalogue_texts, save_vectors
+from tfrec.text.catalogue_vectors import VECTORS, catalogue_texts
 from tfrec.text.encoder import Encoder, load_encoder
 from tfrec.text.options import TextConfig
 from tfrec.text.tuning.adapters import save_adapters
@@ -28,7 +28,7 @@ from tfrec.training.options import TrainingConfig
 from tfrec.training.text_optimizer import with_encoder
 from tfrec.training.text_tuning import TunedObjective, TunedTexts
 
-ADAPTERS = "adapters.safetensors"
+ADAPTERS, TUNED = "adapters.safetensors", "encoder"
 # Of the encoder that a run began with.
 _BEGUN = "encoder.sha256"
 
@@ -124,7 +124,11 @@ def keep(model: TunedTexts, tuning: TuningConfig, run: Path) -> None:
     if tuning.text_tuning == "lora":
         save_adapters(model.encoder, tuning, run / ADAPTERS)
     model.encoder.save(run / TUNED)
-    save_vectors(np.asarray(model.reader.tower.texts.numpy()), run)
+    try:
+        with written(run / VECTORS) as file:
+            np.save(file, model.reader.tower.texts.numpy())
+    except OSError as error:
+        raise UserError(f"cannot write {run / VECTORS}: {error.strerror}") from None
     say(f"encoder: {run / TUNED}, for --text-encoder of python -m tfrec.train")
 
 
