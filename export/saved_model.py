@@ -57,12 +57,12 @@ def save_run(run: Path, folder: Path, top_k: int = TOP_K) -> Exported:
     tf = import_tensorflow()
     from export.assembly import assemble
     from tfrec.interest.readouts import Readouts
-    from tfrec.trained import load_trained
+    from tfrec.trained import load_trained, with_own_encoder
 
     # First what an unfinished run does not have: it says so at once.
     readouts = Readouts.load(run)
     trained = load_trained(run, config)
-    assembled = assemble(config, trained, readouts, top_k)
+    assembled = assemble(with_own_encoder(run, config), trained, readouts, top_k)
     signatures = contract(assembled.sizes)
     graphs = {
         name: _graph(one, assembled.sizes, assembled.answers[name.removesuffix("_full")])

@@ -25,6 +25,7 @@ from tfrec.evaluation.options import EvaluationConfig
 from tfrec.models.options import ModelConfig
 from tfrec.text.options import TextConfig, TextReading
 from tfrec.text.pretraining.options import PretrainingConfig
+from tfrec.text.tuning.options import TuningConfig
 from tfrec.training.options import LossConfig, TrainingConfig
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class RunConfig:
     data: DataConfig = field(default_factory=DataConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
     text: TextConfig = field(default_factory=TextConfig)
+    tuning: TuningConfig = field(default_factory=TuningConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     losses: LossConfig = field(default_factory=LossConfig)

@@ -112,6 +112,8 @@ def train(config: RunConfig, folder: Path, resume: bool = False) -> Results:
     check_evaluation(config.evaluation)
     if config.text.text_encoder != "none" and config.model.model != "ledger":
         raise UserError(f"--text-encoder needs the ledger, {config.model.model} reads no texts")
+    if config.tuning.tunes and config.text.text_encoder == "none":
+        raise UserError("--text-tuning needs an encoder to tune: name one with --text-encoder")
     new = not folder.exists()
     if not resume:
         start(folder, config)
@@ -141,7 +143,7 @@ def _train(config: RunConfig, folder: Path) -> Results:
     from tfrec.interest.fitting.fit_readouts import fit_readouts
     from tfrec.models.build import DISPLAY_NAMES, build_model, cold_items
     from tfrec.text.catalogue_vectors import catalogue_vectors
-    from tfrec.training import loop, setup
+    from tfrec.training import loop, setup, text_setup
 
     strategy = setup.make_strategy(config.training)
     texts = catalogue_vectors(data, config.text, folder, config.data.cache_folder)
@@ -182,18 +184,25 @@ def _train(config: RunConfig, folder: Path) -> Results:
                     tf.summary.scalar(key.replace("@", "_at_").replace(" ", "/"), value)
         writer.flush()
 
+    validation = Validation(model, split, config.evaluation, seed)
+    learning = text_setup.Learning(model, optimizer, objective, batches, validation)
+    training = config.training
+    if config.tuning.tunes:
+        with strategy.scope():
+            learning = text_setup.with_texts(
+                learning, batches, data, config.text, config.tuning, training.epochs, folder
+            )
+        training = text_setup.compilable(training, strategy)
     progressed = loop.fit(
-        model,
-        optimizer,
-        objective,
-        batches,
-        Validation(model, split, config.evaluation, seed),
+        *learning,
         config.evaluation.metric,
-        config.training,
+        training,
         folder / CHECKPOINTS,
         strategy,
         record,
     )
+    if config.tuning.tunes:
+        text_setup.keep(learning.model, config.tuning, folder)
     epochs = progressed.epochs
     spent = sum(epoch["seconds"] + epoch["validation_seconds"] for epoch in epochs)
     say(f"trained {len(epochs)} epochs in {seconds(spent)}; now the test cases and the baselines")

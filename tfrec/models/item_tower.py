@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -52,6 +54,7 @@ class ItemTower(keras.layers.Layer):
         self.id_dropout = id_dropout
         self.norm = keras.layers.LayerNormalization(epsilon=1e-6)
         self.seeds = keras.random.SeedGenerator()
+        self._texts_now: Any = None
 
     def build(self, input_shape: Any = None) -> None:
         def table(name: str, rows: int) -> Any:
@@ -67,7 +70,14 @@ class ItemTower(keras.layers.Layer):
             self.categories = known("categories", self.num_categories)
             self.category_embedding = table("category_embedding", self.num_categories)
         if self.text_dim:
-            self.texts = known("texts", self.text_dim)
+            # Replicas that tune the encoder write the same vectors.
+            self.texts = self.add_weight(
+                shape=(self.num_items, self.text_dim),
+                initializer="zeros",
+                trainable=False,
+                aggregation="only_first_replica",
+                name="texts",
+            )
             self.text_projection = table("text_projection", self.text_dim)
         self.cold = self.add_weight(
             shape=(self.num_items,), initializer="zeros", trainable=False, name="cold"
@@ -94,12 +104,31 @@ class ItemTower(keras.layers.Layer):
         if self.num_categories:
             parts.append(ops.matmul(self.categories, self.category_embedding))
         if self.text_dim:
-            parts.append(ops.matmul(self.texts, self.text_projection))
+            parts.append(self._projected(self._read_texts()))
         return sum(parts[1:], parts[0]) if parts else None
 
     def text_side(self, items: Any) -> Any:
         """What the texts of some items say: int [N] -> [N, D]."""
-        return ops.matmul(ops.take(self.texts, items, axis=0), self.text_projection)
+        return self._projected(ops.take(self._read_texts(), items, axis=0))
+
+    @contextmanager
+    def reading(self, texts: Any) -> Iterator[None]:
+        """While entered, these text vectors are read, [I, text_dim], with their gradient.
+
+        Replicas share the tower: they must not meet inside.
+        """
+        self._texts_now = texts
+        try:
+            yield
+        finally:
+            self._texts_now = None
+
+    def _read_texts(self) -> Any:
+        return self.texts if self._texts_now is None else self._texts_now
+
+    def _projected(self, texts: Any) -> Any:
+        projection = ops.convert_to_tensor(self.text_projection)
+        return ops.matmul(ops.cast(texts, projection.dtype), projection)
 
     def get_config(self) -> dict[str, Any]:
         config: dict[str, Any] = super().get_config()

@@ -59,8 +59,9 @@ def catalogue_vectors(
 ) -> npt.NDArray[np.float32] | None:
     """Every item's text vector, float32 [I, dim], 0 for an item without a text.
 
-    The encoder is used as it is: its weights are not trained. The vectors stay in the run, so that
-    what was trained on them can be opened again without the encoder.
+    The encoder is used as it is. The vectors stay in the run, so that what was trained on them can
+    be opened again without the encoder. Where it is tuned, training begins with them and leaves
+    those of the tuned encoder in their place.
 
     Arguments:
         data: the run's.
