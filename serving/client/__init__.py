@@ -12,6 +12,7 @@ It needs neither TensorFlow nor the published stubs, and takes half a second to 
 from serving.client import questions
 from serving.client.client import AsyncClient, Client
 from serving.client.connections import Tls
+from serving.client.questions import Question
 from serving.client.records import (
     Distribution,
     Embeddings,
@@ -38,6 +39,7 @@ __all__ = [
     "Facet",
     "Interest",
     "Probable",
+    "Question",
     "Recommendation",
     "Score",
     "ServingError",

@@ -27,8 +27,10 @@ def _described(method: Method, make: Callable[..., object]) -> Method:
     functools.update_wrapper(method, make)
     made = inspect.signature(make)
     itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
-    parameters = [itself, *made.parameters.values()]
-    method.__signature__ = made.replace(parameters=parameters)  # type: ignore[attr-defined]
+    returned = str(made.return_annotation).removeprefix("Question[").removesuffix("]")
+    method.__signature__ = made.replace(  # type: ignore[attr-defined]
+        parameters=[itself, *made.parameters.values()], return_annotation=returned
+    )
     return method
 
 

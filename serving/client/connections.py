@@ -171,10 +171,13 @@ class _AsyncHttp:
 def _credentials(tls: Tls) -> Any:
     import grpc
 
-    ca, key, cert = (
-        None if path is None else Path(path).read_bytes()
-        for path in (tls.ca_file, tls.key_file, tls.cert_file)
-    )
+    try:
+        ca, key, cert = (
+            None if path is None else Path(path).read_bytes()
+            for path in (tls.ca_file, tls.key_file, tls.cert_file)
+        )
+    except OSError as error:
+        raise ValueError(f"{tls} cannot be used: {error}") from None
     return grpc.ssl_channel_credentials(ca, key, cert)
 
 
@@ -185,9 +188,12 @@ def _grpc_error(error: Any) -> ServingError:
 def _verify(tls: Tls | None) -> ssl.SSLContext | bool:
     if tls is None:
         return True
-    context = ssl.create_default_context(cafile=tls.ca_file)
-    if tls.cert_file is not None:
-        context.load_cert_chain(tls.cert_file, tls.key_file)
+    try:
+        context = ssl.create_default_context(cafile=tls.ca_file)
+        if tls.cert_file is not None:
+            context.load_cert_chain(tls.cert_file, tls.key_file)
+    except OSError as error:
+        raise ValueError(f"{tls} cannot be used: {error}") from None
     return context
 
 
