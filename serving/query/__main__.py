@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from serving.query.options import parser
 
 if TYPE_CHECKING:
-    from serving.client import Question, Tls, User
+    from serving.client import Tls, User
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -40,14 +40,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _answer(flags: argparse.Namespace) -> str:
     """What to print. Draws, too, where that is asked for."""
     from serving.client import Client
-    from serving.query import inputs, plots, tables
+    from serving.query import inputs
+    from serving.query.kinds import KINDS
+    from serving.query.tables import plain
 
+    kind = KINDS[flags.question]
+    if flags.plot and kind.draw is None:
+        raise inputs.BadInput(f"--plot: there is no picture of {flags.question}")
     user = _user(flags) if "history" in flags else None
     history = [user.history] if flags.question == "explain" and user else []
-    draw = getattr(plots, flags.question, None)
-    if flags.plot and draw is None:
-        raise inputs.BadInput(f"--plot: there is no picture of {flags.question}")
-    question = _question(flags, user)
+    question = kind.ask(*_arguments(flags, user))
     with Client(
         flags.server,
         model=flags.model_name,
@@ -58,15 +60,14 @@ def _answer(flags: argparse.Namespace) -> str:
         tls=_tls(flags),
     ) as client:
         answer = client.ask(question)
-    if flags.plot and draw is not None:
+    if flags.plot and kind.draw is not None:
         try:
-            draw(answer, *history, flags.plot)
+            kind.draw(answer, *history, flags.plot)
         except OSError as error:
             raise inputs.BadInput(f"cannot write {flags.plot}: {error.strerror}") from None
     if flags.json:
-        return json.dumps(tables.plain(answer), ensure_ascii=False, indent=1)
-    text: str = getattr(tables, flags.question)(answer, *history)
-    return text
+        return json.dumps(plain(answer), ensure_ascii=False, indent=1)
+    return kind.tell(answer, *history)
 
 
 def _user(flags: argparse.Namespace) -> User:
@@ -81,8 +82,8 @@ def _user(flags: argparse.Namespace) -> User:
     )
 
 
-def _question(flags: argparse.Namespace, user: User | None) -> Question[Any]:
-    from serving.client import questions
+def _arguments(flags: argparse.Namespace, user: User | None) -> list[Any]:
+    """What the question is made of: the user, where it is about one, and its own list."""
     from serving.query import inputs
 
     given: list[Any] = [] if user is None else [user]
@@ -94,8 +95,7 @@ def _question(flags: argparse.Namespace, user: User | None) -> Question[Any]:
         given.append([inputs.time(word, "--times") for word in inputs.words(flags.times)])
     if "texts" in flags:
         given.append(inputs.texts(flags.texts))
-    question: Question[Any] = getattr(questions, flags.question)(*given)
-    return question
+    return given
 
 
 def _tls(flags: argparse.Namespace) -> Tls | None:

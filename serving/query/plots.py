@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from serving.client import Distribution, Event, Explanation, Interest, Recommendation, Score, Stage
-from serving.query.tables import largest_categories
+from serving.query.tables import MOST_ITEMS, head_and_rest, largest_categories
 
 _FOR, _AGAINST, _TOTAL = "#2f6f9f", "#c0603f", "#555555"
 _MOST_LINES = 12
@@ -24,7 +24,8 @@ def bars(labels: Sequence[str], values: Sequence[float], title: str, path: Path)
 
 
 def recommend(answer: list[Recommendation], path: Path) -> None:
-    found = [one.item for one in answer], [one.probability for one in answer]
+    shown = answer[:MOST_ITEMS]
+    found = [one.item for one in shown], [one.probability for one in shown]
     bars(*found, "probability that the next item is this one", path)
 
 
@@ -34,9 +35,7 @@ def score(answer: list[Score], path: Path) -> None:
 
 
 def distribution(answer: Distribution, path: Path) -> None:
-    labels = [one.item for one in answer.items] + ["all others"]
-    values = [one.probability for one in answer.items] + [answer.tail_mass]
-    bars(labels, values, "probability of the next item", path)
+    bars(*head_and_rest(answer), "probability of the next item", path)
 
 
 def facets(answer: Interest, path: Path) -> None:

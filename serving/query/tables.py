@@ -24,14 +24,15 @@ from serving.client import (
 _UNKNOWN = "not in the catalogue"
 _MOST_CATEGORIES = 6
 _SHOWN = 6
+MOST_ITEMS = 20
 
 
 def recommend(answer: list[Recommendation]) -> str:
     rows = [
         [str(place), one.item, f"{one.score:.4f}", f"{one.probability:.2%}"]
-        for place, one in enumerate(answer, 1)
+        for place, one in enumerate(answer[:MOST_ITEMS], 1)
     ]
-    return table(["", "item", "score", "probability"], rows)
+    return table(["", "item", "score", "probability"], rows) + _more(answer)
 
 
 def score(answer: list[Score]) -> str:
@@ -66,8 +67,8 @@ def explain(answer: list[Explanation], history: Sequence[Event]) -> str:
 
 
 def distribution(answer: Distribution) -> str:
-    rows = [[one.item, f"{one.probability:.2%}"] for one in answer.items]
-    rows.append(["all others", f"{answer.tail_mass:.2%}"])
+    items, mass = head_and_rest(answer)
+    rows = [[item, f"{part:.2%}"] for item, part in zip(items, mass, strict=True)]
     spread = f"entropy {answer.entropy:.3f}: as over {math.exp(answer.entropy):.0f} items"
     parts = [table(["item", "probability"], rows), spread]
     if answer.categories:
@@ -116,6 +117,13 @@ def embed_text(answer: Any) -> str:
     return table(["text", "size", "length", "begins"], rows)
 
 
+def head_and_rest(answer: Distribution) -> tuple[list[str], list[float]]:
+    """The most probable items, and all others as one."""
+    head = answer.items[:MOST_ITEMS]
+    rest = answer.tail_mass + sum(one.probability for one in answer.items[MOST_ITEMS:])
+    return [*(o.item for o in head), "all others"], [*(o.probability for o in head), rest]
+
+
 def largest_categories(stages: list[Stage], most: int) -> list[str]:
     """The categories with the most probability over all stages, the largest first."""
     names = list(stages[0].categories) if stages else []
@@ -160,6 +168,11 @@ def plain(answer: Any) -> Any:
     if isinstance(answer, float) and not math.isfinite(answer):
         return None
     return answer
+
+
+def _more(items: Sequence[object]) -> str:
+    left = len(items) - MOST_ITEMS
+    return f"\nand {left} more: --json prints all" if left > 0 else ""
 
 
 def _vector(vector: Any) -> list[str]:
