@@ -24,6 +24,7 @@ from serving.client.records import (
     Recommendation,
     Score,
     Stage,
+    Update,
     User,
 )
 from serving.status import Code, ServingError
@@ -45,6 +46,7 @@ __all__ = [
     "ServingError",
     "Stage",
     "Tls",
+    "Update",
     "User",
     "questions",
 ]

@@ -29,6 +29,7 @@ from serving.client.records import (
     Score,
     Stage,
     Time,
+    Update,
     User,
     milliseconds,
     moment,
@@ -168,6 +169,37 @@ def evolve(user: User | History, times: Sequence[Time]) -> Question[list[Stage]]
     return _about(user, "evolve", {"checkpoint_times": _row(asked, np.int64)}, decode)
 
 
+def update_user(user: User | History, item: str, engaged: bool = True) -> Question[Update]:
+    """What one more event teaches about a user.
+
+    Arguments:
+        user: with the history before the event, and the gains that the update before it left.
+        item: what was offered.
+        engaged: whether the user took it.
+
+    Example:
+        >>> update = client.update_user(user, "s7")                      # doctest: +SKIP
+        >>> user = User(                                                 # doctest: +SKIP
+        ...     [*user.history, event], facet_gain=update.facet_gain,
+        ...     conformity_gain=update.conformity_gain,
+        ... )
+    """
+    if not isinstance(engaged, bool):
+        raise TypeError(f"engaged must be True or False, not {engaged!r}")
+
+    def decode(outputs: Tensors) -> Update:
+        return Update(
+            facet_gain=outputs["facet_gain"][0].tolist(),
+            conformity_gain=float(outputs["conformity_gain"][0]),
+            log_loss=float(outputs["log_loss"][0]),
+            known=bool(outputs["known"][0]),
+        )
+
+    gains = {name: _full(_user(user))[name] for name in ("facet_gain", "conformity_gain")}
+    event = {"item": _ids([item], "item")[0], "engaged": np.array([engaged])}
+    return _about(user, "update_user", {**gains, **event}, decode)
+
+
 def embed_user(user: User | History) -> Question[NDArray[Any]]:
     """A user as a vector whose product with an item's vector is the score. [size]"""
     return _about(user, "embed_user", {}, lambda outputs: outputs["embedding"][0])
@@ -202,14 +234,6 @@ def _about(
     user = _user(user)
     history = user.history
     times = [milliseconds(event.time, "Event.time") for event in history]
-    full = {
-        "actions": _row([event.action.encode() for event in history], object),
-        "values": _row([event.value for event in history], np.float32),
-        "now": np.array([0 if user.now is None else milliseconds(user.now, "now")], np.int64),
-        "facet_gain": _row(user.facet_gain or (), np.float32),
-        "event_gain": _row([event.gain for event in history], np.float32),
-        "conformity_gain": np.array([user.conformity_gain], np.float32),
-    }
     needs_full = (
         user.now is not None
         or user.facet_gain is not None
@@ -220,7 +244,19 @@ def _about(
         "history_items": _row([event.item.encode() for event in history], object),
         "history_times": _row(times, np.int64),
     }
-    return Question(signature, {**of_history, **inputs}, decode, full, needs_full)
+    return Question(signature, {**of_history, **inputs}, decode, _full(user), needs_full)
+
+
+def _full(user: User) -> dict[str, Array]:
+    """What the twin of a signature takes of a user beside the history."""
+    return {
+        "actions": _row([event.action.encode() for event in user.history], object),
+        "values": _row([event.value for event in user.history], np.float32),
+        "now": np.array([0 if user.now is None else milliseconds(user.now, "now")], np.int64),
+        "facet_gain": _row(user.facet_gain or (), np.float32),
+        "event_gain": _row([event.gain for event in user.history], np.float32),
+        "conformity_gain": np.array([user.conformity_gain], np.float32),
+    }
 
 
 def _user(user: User | History) -> User:

@@ -258,6 +258,22 @@ class Stage:
     facet_shares: list[float]
 
 
+@dataclass(frozen=True)
+class Update:
+    """What one event taught about a user.
+
+    Attributes:
+        facet_gain, conformity_gain: to be kept, and said of the `User` from now on.
+        log_loss: of the event, before anything was learned from it.
+        known: whether the catalogue has the item; if not, nothing changed.
+    """
+
+    facet_gain: list[float]
+    conformity_gain: float
+    log_loss: float
+    known: bool
+
+
 @dataclass(frozen=True, eq=False)
 class Embeddings:
     """Items as vectors whose product with a user's vector is the score.

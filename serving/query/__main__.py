@@ -91,6 +91,8 @@ def _arguments(flags: argparse.Namespace, user: User | None) -> list[Any]:
         given.append(inputs.words(flags.exclude))
     if "items" in flags:
         given.append(inputs.words(flags.items))
+    if "item" in flags:
+        given += [flags.item, not flags.ignored]
     if "times" in flags:
         given.append([inputs.time(word, "--times") for word in inputs.words(flags.times)])
     if "texts" in flags:

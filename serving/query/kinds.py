@@ -27,6 +27,7 @@ KINDS = {
     "distribution": Kind(questions.distribution, tables.distribution, plots.distribution),
     "facets": Kind(questions.facets, tables.facets, plots.facets),
     "evolve": Kind(questions.evolve, tables.evolve, plots.evolve),
+    "update_user": Kind(questions.update_user, tables.update_user),
     "embed_user": Kind(questions.embed_user, tables.embed_user),
     "embed_items": Kind(questions.embed_items, tables.embed_items),
     "embed_text": Kind(questions.embed_text, tables.embed_text),

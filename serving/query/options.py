@@ -33,6 +33,7 @@ QUESTIONS = {
     "distribution": ("what a user wants overall", {_USER}),
     "facets": ("which parts an interest has, how lasting and how loud", {_USER}),
     "evolve": ("how an interest changed, asked at several times", {_USER, "times"}),
+    "update_user": ("what one more event teaches about a user", {_USER, "item"}),
     "embed_user": ("a user as a vector whose product with an item's is the score", {_USER}),
     "embed_items": ("items as vectors", {_ITEMS}),
     "embed_text": ("new items as vectors, by their texts alone", {"texts"}),
@@ -52,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
         one = kinds.add_parser(
             name,
             help=answers,
-            description=f"Asks for {answers}." if name != "explain" else f"Asks {answers}.",
+            description=f"Asks {answers}." if name == "explain" else f"Asks for {answers}.",
             epilog="python -m serving.query --help has examples.",
             allow_abbrev=False,
         )
@@ -91,6 +92,9 @@ def _add_question(made: argparse.ArgumentParser, groups: set[str]) -> None:
     ):
         if group in groups:
             made.add_argument(f"--{group}", metavar="LIST", required=group != "exclude", help=text)
+    if "item" in groups:
+        made.add_argument("--item", metavar="ID", required=True, help="what was offered")
+        made.add_argument("--ignored", action="store_true", help="the user did not take it")
 
 
 def _add_server(made: argparse.ArgumentParser) -> None:

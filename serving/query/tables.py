@@ -19,6 +19,7 @@ from serving.client import (
     Recommendation,
     Score,
     Stage,
+    Update,
 )
 
 _UNKNOWN = "not in the catalogue"
@@ -98,6 +99,16 @@ def evolve(answer: list[Stage]) -> str:
     ]
     count = len(answer[0].facet_shares) if answer else 0
     return table(["time (UTC)", *names, *(f"facet {n}" for n in range(1, count + 1))], rows)
+
+
+def update_user(answer: Update) -> str:
+    if not answer.known:
+        return f"the item is {_UNKNOWN}: nothing changes"
+    gains = [f"{gain:.4f}" for gain in answer.facet_gain]
+    rows = [[f"facet {place}", gain] for place, gain in enumerate(gains, 1)]
+    rows.append(["the crowd", f"{answer.conformity_gain:.4f}"])
+    again = f"--facet_gain {','.join(gains)} --conformity_gain {answer.conformity_gain:.4f}"
+    return f"{table(['', 'gain'], rows)}\nlog-loss before: {answer.log_loss:.4f}\nnext: {again}"
 
 
 def embed_user(answer: Any) -> str:
