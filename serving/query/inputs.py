@@ -51,13 +51,13 @@ def words(given: str | None) -> list[str]:
     if given is None:
         return []
     if given.startswith("@"):
-        return [line for line in _read(given[1:]).splitlines() if line]
+        return [line for line in _lines(_read(given[1:])) if line]
     return [word for word in given.split(",") if word]
 
 
 def texts(given: str) -> list[str]:
     """@FILE with a text per line, or one text."""
-    return _read(given[1:]).splitlines() if given.startswith("@") else [given]
+    return _lines(_read(given[1:])) if given.startswith("@") else [given]
 
 
 def numbers(given: str, flag: str) -> list[float]:
@@ -81,7 +81,8 @@ def time(given: str, where: str) -> int | datetime:
     else:
         if 0 < abs(number) < _SMALLEST:
             raise BadInput(
-                f"{where}: {number} looks like unix seconds; milliseconds are {number}000"
+                f"{where}: {number} is too small for unix milliseconds; seconds need 000 behind "
+                "them, a date looks like 2023-11-14T22:13:20Z"
             )
         return number
     try:
@@ -99,7 +100,7 @@ def api_key(path: Path | None) -> str | None:
     """The key in a file: its first line that is no comment."""
     if path is None:
         return None
-    for line in _read(str(path)).splitlines():
+    for line in _lines(_read(str(path))):
         if line.strip() and not line.startswith("#"):
             return line.strip()
     raise BadInput(f"{path} holds no API key")
@@ -144,7 +145,7 @@ def _json_rows(content: str, where: str) -> Iterator[tuple[str, dict[str, Any]]]
     if content.lstrip().startswith("["):
         documents = [(f"{where}, event {n}", row) for n, row in enumerate(_parsed(content, where))]
     else:
-        lines = enumerate(content.splitlines(), 1)
+        lines = enumerate(_lines(content), 1)
         places = [(f"{where}, line {n}", line) for n, line in lines if line.strip()]
         documents = [(place, _parsed(line, place)) for place, line in places]
     for place, row in documents:
@@ -174,11 +175,18 @@ def _number(given: Any, absent: float) -> float:
     return absent if given in (None, "") else float(given)
 
 
+def _lines(content: str) -> list[str]:
+    """Lines as files have them; str.splitlines would end one at letters that ids may hold."""
+    lines = [line.removesuffix("\r") for line in content.split("\n")]
+    return lines if lines[-1] else lines[:-1]
+
+
 def _read(name: str) -> str:
     try:
         if name == "-":
             return sys.stdin.read()
-        return Path(name).read_text(encoding="utf-8-sig")
+        with Path(name).open(encoding="utf-8-sig", newline="") as file:
+            return file.read()
     except UnicodeDecodeError:
         raise BadInput(f"{name} is not UTF-8") from None
     except OSError as error:
