@@ -122,8 +122,8 @@ def readable(value: Array, declared: Tensor) -> Array:
         value: what a server sent; JSON loses dimensions behind one of size 0.
     """
     shape = value.shape
-    missing = declared.shape[len(shape) :]
-    shape += tuple(max(size, 0) for size in missing)
+    if not value.size:
+        shape += tuple(max(size, 0) for size in declared.shape[len(shape) :])
     if declared.dtype != _STRING:
         return value.astype(numpy_type(declared.dtype), copy=False).reshape(shape)
     texts = np.empty(value.size, object)

@@ -117,8 +117,8 @@ def test_refusals(tmp_path: Path, saved: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "mode", "text"),
     [
-        ("key", 0o604, r"mode 604\); keep the keys to yourself: chmod 600"),
-        ("key", 0o602, "may be touched by every user"),
+        ("s3cret", 0o604, r"mode 604\); keep the keys to yourself: chmod 600"),
+        ("s3cret", 0o602, "may be touched by every user"),
         ("# none\n\n", 0o600, "holds no API key"),
         (None, 0o600, "Cannot read .*keys.txt: No such file"),
     ],
@@ -254,7 +254,7 @@ def test_a_client_over_mutual_tls(secure: tuple[Server, Path]) -> None:
 def test_a_client_over_https_that_asks_for_certificates(secure: tuple[Server, Path]) -> None:
     _, folder = secure
     plan, where = Plan(None, failures=0), place("rest")
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, folder / "authority.crt")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=folder / "authority.crt")
     context.load_cert_chain(folder / "server.crt", folder / "server.key")
     context.verify_mode = ssl.CERT_REQUIRED
     secured = f"https://localhost:{where.port}"
