@@ -86,6 +86,13 @@ class Flags:
     enable_serialization_as_tensor_content: Annotated[
         bool, "Answer with tensor_content instead of float_val and the like."
     ] = False
+    api_keys_file: Annotated[
+        str,
+        "File of API keys, one per line, '#' begins a comment; only its owner and group may touch "
+        "it (chmod 600). Requests then need x-api-key: KEY or authorization: Bearer KEY, as gRPC "
+        "metadata or HTTP header; the health service and a model's status over REST stay open. "
+        "A changed file counts at once (own flag).",
+    ] = ""
     max_message_bytes: Annotated[
         int, "Largest gRPC message or REST body, before and after gzip (own flag)."
     ] = INT32_MAX

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -65,6 +66,7 @@ class SavedModel:
 
     def __init__(self, path: Path, tags: set[str], intra_op: int = 0, inter_op: int = 0) -> None:
         tf = import_tensorflow()
+        importlib.import_module("tensorflow_text")  # its ops: TensorFlow Serving links them too
         if not any((path / name).is_file() for name in ("saved_model.pb", "saved_model.pbtxt")):
             raise ServingError(
                 Code.NOT_FOUND,
