@@ -199,8 +199,9 @@ def _extend(
     from tfrec.evaluate import ranked
     from tfrec.interest.readouts import Readouts
     from tfrec.train import write_results
-    from tfrec.trained import load_trained
+    from tfrec.trained import load_trained, with_own_encoder
     from tfrec.training import checkpoint, loop
+    from tfrec.training.text_setup import TUNED
 
     import_tensorflow()
     readouts = Readouts.load(run)
@@ -208,12 +209,14 @@ def _extend(
     (folder / CHECKPOINTS).mkdir()
     for name in (CONFIG, SPLIT_FILE, LABEL_FILE, EPOCHS):
         shutil.copyfile(run / name, folder / name)
+    if config.tuning.tunes:
+        shutil.copytree(run / TUNED, folder / TUNED)
     appended = {"from": str(run.resolve()), "items": rows["item_id"].to_pylist()}
     (folder / APPENDED).write_text(json.dumps(appended, ensure_ascii=False), encoding="utf-8")
     _write_data(data, rows, folder / PREPARED)
     _link(folder, folder / PREPARED)
     longer = PreparedData.open(folder / PREPARED)
-    texts = _write_texts(run, folder, longer, config, len(rows))
+    texts = _write_texts(run, folder, longer, with_own_encoder(run, config), len(rows))
     model = _grown(before.model, longer, before.split.train(), config, texts)
     state = {"epoch": before.epoch - 1}
     checkpoint.save(folder / CHECKPOINTS / loop.BEST, model.variables, state)
