@@ -145,6 +145,8 @@ def _must_be_the_same(encoder: Encoder, where: str, path: Path) -> None:
 
 
 def _size(weights: list[Any]) -> int:
+    """How many numbers take part in a vector: neither seeds nor BERT's dense layer on top do."""
     tf = import_tensorflow()
-    numbers = [weight for weight in weights if "seed_generator" not in weight.path]
+    others = ("seed_generator", "pooled_dense")
+    numbers = [w for w in weights if not any(name in w.path for name in others)]
     return sum(int(tf.size(weight)) for weight in numbers)
