@@ -41,7 +41,7 @@ class _Formatter(logging.Formatter):
 
     def formatException(self, ei: Any) -> str:
         kind, _, where = ei
-        return "".join(traceback.format_tb(where)) + str(kind.__name__)
+        return f"{''.join(traceback.format_tb(where))}{kind.__name__}"
 
 
 def set_up_logging() -> None:

@@ -96,6 +96,14 @@ class Flags:
     max_message_bytes: Annotated[
         int, "Largest gRPC message or REST body, before and after gzip (own flag)."
     ] = INT32_MAX
+    max_tensor_bytes: Annotated[
+        int, "Largest input that a request may hold or expand to (own flag)."
+    ] = 2**31
+    max_request_rows: Annotated[
+        int,
+        "Most rows (size of the inputs' first dimension) of a request, batched with others or not; "
+        "0: any number (own flag).",
+    ] = 0
     version: Annotated[bool, "Print the version and end."] = False
     help: Annotated[bool, "Print this and end."] = False
 

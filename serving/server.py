@@ -13,6 +13,7 @@ from serving.batching import BatchingRunner, read_parameters
 from serving.console import log
 from serving.flags import Flags
 from serving.keeper import Load, Schedule, Servable
+from serving.limits import Limits
 from serving.loader import Runner, SavedModel
 from serving.metrics import Metrics
 from serving.models import Models
@@ -51,7 +52,8 @@ def serve(flags: Flags, stop: threading.Event) -> None:
     from serving.rest_api import RestApi
     from serving.rest_server import RestServer
 
-    service = Service(models, metrics, flags.enable_signature_method_name_check)
+    limits = Limits(flags.max_request_rows, flags.max_tensor_bytes)
+    service = Service(models, metrics, flags.enable_signature_method_name_check, limits)
     # What exists by now stays: looking through it after every unload would take a second.
     gc.freeze()
     closing: list[Callable[[], None]] = []

@@ -71,6 +71,8 @@ def shop(published: Published, tmp_path_factory: pytest.TempPathFactory) -> Iter
         "--model_name=shop",
         f"--model_base_path={published.models}",
         f"--api_keys_file={keys}",
+        "--max_request_rows=64",
+        "--max_tensor_bytes=1000000",
         "--enable_model_warmup=false",
         "--enable_grpc_healthcheck_service",
         ready=False,
@@ -261,6 +263,19 @@ def test_refusals(ask: Ask) -> None:
     missing = questions.Question("dream", {"items": np.array([b"a"], object)}, lambda found: found)
     with pytest.raises(ServingError, match="version 1 of model shop has no signature dream; it"):
         ask("ask", missing)
+
+
+def test_limits(ask: Ask) -> None:
+    assert len(ask("batch", [questions.facets([])] * 64)) == 64
+    for method, given, text in (
+        ("batch", [questions.facets([])] * 65, "has 65 rows; this server takes 64 at most"),
+        ("embed_items", IDS * 3, "Input items has 72 rows"),
+        ("recommend", HISTORY, "Input exclude_items is larger than 1000000 bytes"),
+    ):
+        more = [["x"] * 20_000] if method == "recommend" else []
+        with pytest.raises(ServingError, match=text) as failed:
+            ask(method, given, *more)
+        assert failed.value.code is Code.INVALID_ARGUMENT
 
 
 def test_many_threads_and_tasks_share_one_client(shop: Shop) -> None:
