@@ -10,8 +10,8 @@ Asks what the export stored as samples, one user per request. Closed loop: every
 its next request when the last one is answered, which finds the capacity. Open loop: requests come
 at random times (Poisson) at a share of that capacity, and a latency counts from the time at which
 the request was due, not from when a connection was free for it (no coordinated omission). The
-warm-up is not counted. Clients share the machine with a server that is started here, so rates are lower
-bounds.
+warm-up is not counted. Clients share the machine with a server that is started here, so rates are
+lower bounds.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def plot(measured: dict[str, Measured], path: Path) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(9, 5), layout="constrained")
+    figure, axes = pyplot.subplots(figsize=(11, 5), layout="constrained")
     for name, one in measured.items():
         ordered = np.sort(one.latencies)
         slower = 1 - np.arange(len(ordered)) / max(1, len(ordered))
@@ -157,7 +157,7 @@ def plot(measured: dict[str, Measured], path: Path) -> None:
     marks = {0.5: "p50", 0.1: "p90", 0.01: "p99", 0.001: "p99.9"}
     axes.set_xticks(list(marks), list(marks.values()))
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    figure.legend(loc="outside right upper", fontsize="small")
     figure.savefig(path, dpi=130)
     pyplot.close(figure)
 

@@ -101,7 +101,7 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def until_open(port: int, process: subprocess.Popen[bytes], seconds: float = 120) -> None:
+def until_open(port: int, process: subprocess.Popen[bytes], seconds: float = 300) -> None:
     """Waits until somebody listens. Raises TimeoutError, also when the process has ended."""
     end = time.monotonic() + seconds
     while time.monotonic() < end and process.poll() is None:
