@@ -19,6 +19,7 @@ from tfrec.errors import UserError
 
 Float64 = npt.NDArray[np.float64]
 TIMEOUT = 30.0
+JSON = {"Content-Type": "application/json"}
 
 
 class Connection(Protocol):
@@ -70,7 +71,7 @@ class RestConnection:
             if self._connection.sock is None:
                 self._connection.connect()
                 self._connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._connection.request("POST", self._path, request.rest)
+            self._connection.request("POST", self._path, request.rest, JSON)
             answer = self._connection.getresponse()
             answer.read()
         except (OSError, http.client.HTTPException):

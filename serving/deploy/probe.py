@@ -1,4 +1,4 @@
-"""Metrics that a model server does not export: how old its model is, and whether it answers as before.
+"""Metrics that a model server does not export: its model's age, and whether it answers as before.
 
 TensorFlow Serving counts requests and times them. Which version it serves, when that was written
 and what it answers it does not export. This probe asks a server, at an interval, the `recommend`
@@ -108,7 +108,7 @@ class Probe:
         """Asks once. Returns what went wrong; "" if nothing did."""
         try:
             values = self._look()
-        except ProbeError as error:
+        except (ProbeError, OSError) as error:
             # The last good values stay readable only by what up and last_success say of them.
             kept = {k: v for k, v in self._values.items() if k == "last_success_seconds"}
             self._values = {"up": 0, **kept}
