@@ -127,7 +127,7 @@ class Probe:
     def _look(self) -> dict[str, float]:
         served = self._served_version()
         folders = self._versions()
-        values = {"served_version": served}
+        values: dict[str, float] = {"served_version": served}
         if folders:
             values["newest_version"] = max(folders)
         if served not in folders:
