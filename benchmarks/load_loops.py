@@ -18,7 +18,7 @@ from sample_requests import Request
 from tfrec.errors import UserError
 
 Float64 = npt.NDArray[np.float64]
-TIMEOUT = 30.0
+TIMEOUT = 120.0
 JSON = {"Content-Type": "application/json"}
 
 

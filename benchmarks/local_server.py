@@ -48,6 +48,8 @@ class LocalServer:
         self._command, self._port = command, ports[1]
 
     def __enter__(self) -> LocalServer:
+        # A kill must not leave the server behind.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         self._log = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
             self._command, stdout=self._log, stderr=subprocess.STDOUT, env=os.environ

@@ -21,8 +21,6 @@ def test_versions_come_and_go_without_a_failed_request(tmp_path: Path) -> None:
     rows = re.findall(r"\| (gRPC|REST) \| (\d+) \| (\d+) \|", done.stdout)
     assert [transport for transport, _, _ in rows] == ["gRPC", "REST"]
     assert all(int(requests) > 100 and failed == "0" for _, requests, failed in rows)
-    written, served = re.search(r"(\d+) versions were written.* (\d+) were served", done.stdout)[
-        1:3
-    ]  # type: ignore[index]
-    assert int(written) >= SECONDS - 3
-    assert int(served) >= 5
+    swaps = re.search(r"(\d+) times in", done.stdout)
+    assert swaps
+    assert int(swaps[1]) >= 3
