@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from export.index.options import KINDS, IndexOptions, RecallError
 from export.versions import locked, new_version, remove_older, versions
 from tfrec.console import say, size
 from tfrec.errors import UserError, command
@@ -23,13 +24,22 @@ examples:
   python -m export runs/a models/shop               writes models/shop/1, then 2, …
   python -m export runs/a models/shop --keep 3      and deletes all but the newest three
   python -m export runs/a models/shop --top-k 500 --name shop
+  python -m export runs/a models/shop --index ivf     for a large catalogue, see below
 
 A version is a SavedModel with the tokenizer, the catalogue and the calibration inside; a client
 sends strings. In its assets.extra: contract.json, MODEL_CARD.md, samples/ and warm-up records.
 Beside the versions, to be edited as you like: model.config, monitoring.config, batching.config,
 docker-compose.yaml. A version that fails its check (python -m export.check) is not published; a
 kill at any moment leaves the earlier versions as they were.
-exit codes: 0 done, 1 the check failed, 2 something to correct in options or run, 130 Ctrl-C
+
+A recommendation compares all items, which is exact. With --index ivf it compares those of some
+lists, as few as find --min-recall of the ten best for real users of the log, and the same of the
+next ten with those excluded; what was measured is printed and stands in contract.json. It pays
+from about 50,000 items and runs on any TensorFlow Serving. --index scann needs a server with
+ScaNN's operations and pip install 'tfrec[scann]' here. Only `recommend` uses an index; its
+probabilities are then of the items that were compared, a little above those of `score`.
+exit codes: 0 done, 1 the check failed or the recall is too low, 2 something to correct in options
+or run, 130 Ctrl-C
 """
 
 
@@ -56,6 +66,26 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--name", default="tfrec", help="under which clients ask for the model (default tfrec)"
     )
+    index = made.add_argument_group("Index")
+    index.add_argument(
+        "--index",
+        choices=KINDS,
+        default="exact",
+        help="how recommendations are searched for (default exact)",
+    )
+    index.add_argument(
+        "--min-recall",
+        metavar="R",
+        type=float,
+        default=IndexOptions().min_recall,
+        help="recall@10 below which nothing is published (default %(default)s)",
+    )
+    index.add_argument(
+        "--lists", metavar="N", type=int, help="of items (default 4 times the root of their number)"
+    )
+    index.add_argument(
+        "--probes", metavar="N", type=int, help="lists that are read (default as few as will do)"
+    )
     return made
 
 
@@ -71,7 +101,12 @@ def main(argv: Sequence[str]) -> int:
             f"--name {flags.name!r} must be letters, digits, '_', '.' and '-', because it becomes "
             "part of addresses and paths"
         )
-    return export(flags.run, flags.models, flags.keep, flags.top_k, flags.name)
+    if not 0 < flags.min_recall <= 1:
+        raise UserError(f"--min-recall {flags.min_recall} must be above 0 and at most 1")
+    if flags.index == "exact" and (flags.lists or flags.probes):
+        raise UserError("--lists and --probes are those of an index: say --index ivf too")
+    index = IndexOptions(flags.index, flags.lists, flags.probes, flags.min_recall)
+    return export(flags.run, flags.models, flags.keep, flags.top_k, flags.name, index)
 
 
 class CheckFailedError(Exception):
@@ -89,7 +124,14 @@ class Written(NamedTuple):
     report: Report
 
 
-def export(run: Path, models: Path, keep: int | None, top_k: int, name: str) -> int:
+def export(
+    run: Path,
+    models: Path,
+    keep: int | None,
+    top_k: int,
+    name: str,
+    index: IndexOptions = IndexOptions(),  # noqa: B008
+) -> int:
     """Writes the next version and the files beside it.
 
     Arguments:
@@ -98,9 +140,11 @@ def export(run: Path, models: Path, keep: int | None, top_k: int, name: str) -> 
         keep: versions that stay; None: all.
         top_k: items of a recommendation.
         name: under which clients ask for the model.
+        index: how recommendations are searched for.
 
     Returns:
-        The exit code: 1 where the version failed its check and was not published.
+        The exit code: 1 where the version failed its check, or its index misses too much, and was
+        not published.
 
     Raises:
         UserError: the run is not finished or damaged, its contract would break the clients of
@@ -119,9 +163,13 @@ def export(run: Path, models: Path, keep: int | None, top_k: int, name: str) -> 
         with locked(models):
             with new_version(models) as draft:
                 say(f"writing version {draft.number} of {models}")
-                written = _write(run, results, models, draft.folder, top_k, name)
+                written = _write(run, results, models, draft.folder, top_k, name, index)
             removed = remove_older(models, keep) if keep is not None else []
             kept = write_configs(models, name)
+    except RecallError as failed:
+        say(f"FAIL  {failed}")
+        say("\nthe version is not published; earlier ones are untouched")
+        return EXIT_FAILED
     except CheckFailedError as failed:
         print_report(failed.report)
         say("\nthe version fails its check and is not published; earlier ones are untouched")
@@ -139,7 +187,13 @@ def export(run: Path, models: Path, keep: int | None, top_k: int, name: str) -> 
 
 
 def _write(
-    run: Path, results: Results, models: Path, folder: Path, top_k: int, name: str
+    run: Path,
+    results: Results,
+    models: Path,
+    folder: Path,
+    top_k: int,
+    name: str,
+    index: IndexOptions,
 ) -> Written:
     from export.check import check_version
     from export.contract import EXTRA, signatures, write_contract
@@ -149,7 +203,7 @@ def _write(
     from export.saved_model import save_run
     from export.warmup import write_warmup
 
-    exported = save_run(run, folder, top_k)
+    exported = save_run(run, folder, top_k, index)
     _must_fit(signatures(folder), models)
     say("asking it for the samples")
     exchanges = write_samples(folder, name, requests(exported))
@@ -162,7 +216,9 @@ def _write(
         "facets": sizes.facets,
         "embedding": sizes.embedding,
     }
-    write_contract(folder, sizes.model, vocabulary)
+    if exported.indexed is not None:
+        say(exported.indexed.sentence())
+    write_contract(folder, sizes.model, vocabulary, exported.indexed)
     say("checking it in a process that can import neither tfrec nor export")
     report = check_version(folder)
     if not report.passed:

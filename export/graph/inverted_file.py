@@ -1,0 +1,115 @@
+"""Recommendations out of a few lists of items, in operations that stock TensorFlow Serving has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from export.graph.catalogue import Catalogue
+from export.graph.choice import Best, best, choose
+from export.index.lists import Lists
+
+# Items compared by their whole vectors, for every one that is recommended.
+_OVERFETCH = 4
+_AT_LEAST = 256
+
+
+class InvertedFile(tf.Module):  # type: ignore[misc]
+    """Finds the items that a user wants most without comparing all of them.
+
+    The lists whose centroids promise most are read, their items compared by short rows, and the
+    best of them by their whole vectors. Items that may not come are left out before, so they take
+    no place. Where more of what was read is excluded than is recommended, or too little is left,
+    the whole catalogue is compared: no answer is short because of the index.
+
+    Arguments:
+        catalogue: the items.
+        lists: made of its matrix.
+        probes: lists that are read, 1 … L.
+        temperature: of the probabilities.
+        count: items in a recommendation.
+    """
+
+    def __init__(
+        self, catalogue: Catalogue, lists: Lists, probes: int, temperature: float, count: int
+    ) -> None:
+        super().__init__()
+        place = lists.numbers.argsort().astype(lists.numbers.dtype)
+        self._catalogue = catalogue
+        self._probes = probes
+        self._temperature = temperature
+        self._count = count
+        self._candidates = min(max(_OVERFETCH * count, _AT_LEAST), catalogue.size)
+        self._user_short = tf.Variable(lists.user_short, trainable=False, name="user_short")
+        self._mean = tf.Variable(lists.mean, trainable=False, name="item_mean")
+        self._rows = tf.Variable(lists.rows, trainable=False, name="item_short")
+        self._numbers = tf.Variable(lists.numbers, trainable=False, name="item_in_lists")
+        self._place = tf.Variable(place, trainable=False, name="place_in_lists")
+        self._starts = tf.Variable(lists.starts, trainable=False, name="list_starts")
+        self._centroids = tf.Variable(lists.centroids, trainable=False, name="list_centroids")
+
+    def best(self, state: Any, seen: Any, excluded: Any) -> Best:
+        """The best items of each user.
+
+        Arguments:
+            state: float32 [B, S].
+            seen, excluded: numbers of items that may not come, int32 [B, ...], -1 for none.
+        """
+        kinds = (tf.int32, tf.float32, tf.float32)
+        # User by user: what one of them reads stays in the processor's cache.
+        found = tf.map_fn(self._of_one, (state, seen, excluded), fn_output_signature=kinds)
+        return Best(*(tf.ensure_shape(part, [None, self._count]) for part in found))
+
+    def _of_one(self, asked: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+        state, seen, excluded = asked
+        short = tf.matmul(state[None], self._user_short)  # [1, r]
+        promise = tf.matmul(short, self._centroids, transpose_b=True)[0]
+        lists = tf.math.top_k(promise, k=self._probes).indices
+        begins, ends = tf.gather(self._starts, lists), tf.gather(self._starts, lists + 1)
+        before = tf.cumsum(ends - begins, exclusive=True)
+        rows = tf.convert_to_tensor(self._rows)
+        # A slice of whole rows is a view, where gathering them would copy.
+        bounds = zip(tf.unstack(begins[:, None]), tf.unstack(ends[:, None]), strict=True)
+        parts = [
+            tf.matmul(short, tf.strided_slice(rows, begin, end), transpose_b=True)
+            for begin, end in bounds
+        ]
+        scores = tf.concat(parts, axis=1)[0]
+
+        def among(numbers: Any) -> Any:
+            """Where items stand in `scores`, of those that were read, int32 [n, 1]."""
+            place = tf.gather(self._place, tf.maximum(numbers, 0))[:, None]
+            inside = (numbers[:, None] >= 0) & (place >= begins) & (place < ends)
+            return tf.boolean_mask(place - begins + before, inside)[:, None]
+
+        out = among(excluded)
+        gone = tf.concat([out, among(seen)], axis=0)
+        lowest = tf.fill(tf.shape(gone)[:1], float("-inf"))
+        scores = tf.tensor_scatter_nd_update(scores, gone, lowest)
+        left = tf.reduce_sum(tf.cast(tf.math.is_finite(scores), tf.int32))
+
+        def by_lists() -> Any:
+            chosen = tf.math.top_k(scores, k=tf.minimum(left, self._candidates)).indices
+            slot = tf.searchsorted(before, chosen, side="right") - 1
+            numbers = tf.gather(self._numbers, chosen + tf.gather(begins - before, slot))
+            order = tf.argsort(numbers)  # of equal scores the first in the order of ties wins
+            numbers, chosen = tf.gather(numbers, order), tf.gather(chosen, order)
+            exact = tf.linalg.matvec(self._catalogue.vectors(numbers), state)
+            rest = tf.tensor_scatter_nd_update(
+                scores + tf.tensordot(state, self._mean, 1),
+                chosen[:, None],
+                tf.fill(tf.shape(chosen), float("-inf")),
+            )
+            whole = tf.reduce_logsumexp(tf.concat([exact, rest], axis=0) / self._temperature)
+            top = tf.math.top_k(exact, k=self._count)
+            probabilities = tf.exp(top.values / self._temperature - whole)
+            return tf.gather(numbers, top.indices), top.values, probabilities
+
+        def by_all() -> Any:
+            gone = [seen[None], excluded[None]]
+            choice = choose(state[None], self._catalogue, self._temperature, gone)
+            return tuple(part[0] for part in best(choice, self._count))
+
+        enough = (left >= self._count) & (tf.shape(out)[0] <= self._count)
+        return tf.cond(enough, by_lists, by_all)  # type: ignore[no-any-return]
