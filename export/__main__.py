@@ -155,7 +155,7 @@ def export(
         0
     """
     from export.check import EXIT_FAILED, print_report
-    from export.configs import write_configs
+    from export.configs import IMAGE, SCANN_IMAGE, write_configs
     from export.model_card import read_results
 
     results = read_results(must_be_run(run))
@@ -165,7 +165,8 @@ def export(
                 say(f"writing version {draft.number} of {models}")
                 written = _write(run, results, models, draft.folder, top_k, name, index)
             removed = remove_older(models, keep) if keep is not None else []
-            kept = write_configs(models, name)
+            image = SCANN_IMAGE if index.kind == "scann" else IMAGE
+            kept = write_configs(models, name, image)
     except RecallError as failed:
         say(f"FAIL  {failed}")
         say("\nthe version is not published; earlier ones are untouched")

@@ -81,7 +81,9 @@ def save_run(run: Path, folder: Path, top_k: int = TOP_K, index: IndexOptions = 
     root.variables_read = list({id(v): v for g in graphs.values() for v in g.variables}.values())
     root.kept = assembled.kept
     try:
-        tf.saved_model.save(root, str(folder), signatures=graphs)
+        # TensorFlow asks for a word before it saves operations that are not its own.
+        own = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"])
+        tf.saved_model.save(root, str(folder), signatures=graphs, options=own)
     except (OSError, tf.errors.OpError) as error:
         raise UserError(f"cannot write {folder}: {error}") from None
     samples = newest_users(trained.data)

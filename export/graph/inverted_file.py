@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from export.graph.catalogue import Catalogue
-from export.graph.choice import Best, best, choose
+from export.graph.choice import Best, best_of_all
 from export.index.lists import Lists
 
 # Items compared by their whole vectors, for every one that is recommended.
@@ -56,12 +56,12 @@ class InvertedFile(tf.Module):  # type: ignore[misc]
             state: float32 [B, S].
             seen, excluded: numbers of items that may not come, int32 [B, ...], -1 for none.
         """
-        kinds = (tf.int32, tf.float32, tf.float32)
+        kinds = Best(tf.int32, tf.float32, tf.float32)
         # User by user: what one of them reads stays in the processor's cache.
         found = tf.map_fn(self._of_one, (state, seen, excluded), fn_output_signature=kinds)
         return Best(*(tf.ensure_shape(part, [None, self._count]) for part in found))
 
-    def _of_one(self, asked: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+    def _of_one(self, asked: tuple[Any, Any, Any]) -> Best:
         state, seen, excluded = asked
         short = tf.matmul(state[None], self._user_short)  # [1, r]
         promise = tf.matmul(short, self._centroids, transpose_b=True)[0]
@@ -89,7 +89,7 @@ class InvertedFile(tf.Module):  # type: ignore[misc]
         scores = tf.tensor_scatter_nd_update(scores, gone, lowest)
         left = tf.reduce_sum(tf.cast(tf.math.is_finite(scores), tf.int32))
 
-        def by_lists() -> Any:
+        def by_lists() -> Best:
             chosen = tf.math.top_k(scores, k=tf.minimum(left, self._candidates)).indices
             slot = tf.searchsorted(before, chosen, side="right") - 1
             numbers = tf.gather(self._numbers, chosen + tf.gather(begins - before, slot))
@@ -104,12 +104,11 @@ class InvertedFile(tf.Module):  # type: ignore[misc]
             whole = tf.reduce_logsumexp(tf.concat([exact, rest], axis=0) / self._temperature)
             top = tf.math.top_k(exact, k=self._count)
             probabilities = tf.exp(top.values / self._temperature - whole)
-            return tf.gather(numbers, top.indices), top.values, probabilities
+            return Best(tf.gather(numbers, top.indices), top.values, probabilities)
 
-        def by_all() -> Any:
-            gone = [seen[None], excluded[None]]
-            choice = choose(state[None], self._catalogue, self._temperature, gone)
-            return tuple(part[0] for part in best(choice, self._count))
+        def by_all() -> Best:
+            removed = [seen, excluded]
+            return best_of_all(state, removed, self._catalogue, self._temperature, self._count)
 
         enough = (left >= self._count) & (tf.shape(out)[0] <= self._count)
         return tf.cond(enough, by_lists, by_all)  # type: ignore[no-any-return]

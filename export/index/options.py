@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 KINDS = ("exact", "ivf", "scann")
 # Recall is that of the first so many items.
 DEPTH = 10
-# What its operations are built into; stock TensorFlow Serving lacks them.
-SCANN_SERVER = "google/tf-serving-scann, or a TensorFlow Serving built with ScaNN's operations"
+SERVERS = {
+    "ivf": "any TensorFlow Serving",
+    "scann": "a TensorFlow Serving with ScaNN's operations, see the image in docker-compose.yaml",
+}
 PROBABILITIES = (
     "that the next item is this one, of all that the index compared and that may come; the "
     "probability of score is of the whole catalogue"
@@ -66,7 +68,7 @@ class IndexReport(NamedTuple):
         mean, largest = self.probability_factor
         return {
             "kind": self.kind,
-            "server": SCANN_SERVER if self.kind == "scann" else "TensorFlow Serving",
+            "server": SERVERS[self.kind],
             "lists": self.lists,
             "probes": self.probes,
             "users asked": self.users,
