@@ -12,7 +12,7 @@ from export.index.options import KINDS, IndexOptions, RecallError
 from export.versions import locked, new_version, remove_older, versions
 from tfrec.console import say, size
 from tfrec.errors import UserError, command
-from tfrec.run import must_be_run
+from tfrec.run import load_data, must_be_run
 
 if TYPE_CHECKING:
     from export.check import Report
@@ -25,6 +25,9 @@ examples:
   python -m export runs/a models/shop --keep 3      and deletes all but the newest three
   python -m export runs/a models/shop --top-k 500 --name shop
   python -m export runs/a models/shop --index ivf     for a large catalogue, see below
+  python -m export runs/a models/shop --vectors v     for faiss or a vector database: in v/
+                                                      users.parquet, items.parquet (id, vector);
+                                                      a product of two vectors is the score
 
 A version is a SavedModel with the tokenizer, the catalogue and the calibration inside; a client
 sends strings. In its assets.extra: contract.json, MODEL_CARD.md, samples/ and warm-up records.
@@ -66,6 +69,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--name", default="tfrec", help="under which clients ask for the model (default tfrec)"
     )
+    made.add_argument(
+        "--vectors",
+        metavar="DIR",
+        type=Path,
+        help="also write users and items as vectors: DIR/users.parquet, DIR/items.parquet",
+    )
     index = made.add_argument_group("Index")
     index.add_argument(
         "--index",
@@ -106,7 +115,9 @@ def main(argv: Sequence[str]) -> int:
     if flags.index == "exact" and (flags.lists or flags.probes):
         raise UserError("--lists and --probes are those of an index: say --index ivf too")
     index = IndexOptions(flags.index, flags.lists, flags.probes, flags.min_recall)
-    return export(flags.run, flags.models, flags.keep, flags.top_k, flags.name, index)
+    return export(
+        flags.run, flags.models, flags.keep, flags.top_k, flags.name, index, flags.vectors
+    )
 
 
 class CheckFailedError(Exception):
@@ -131,6 +142,7 @@ def export(
     top_k: int,
     name: str,
     index: IndexOptions = IndexOptions(),  # noqa: B008
+    vectors: Path | None = None,
 ) -> int:
     """Writes the next version and the files beside it.
 
@@ -141,6 +153,7 @@ def export(
         top_k: items of a recommendation.
         name: under which clients ask for the model.
         index: how recommendations are searched for.
+        vectors: folder for users and items as vectors, see `export.vectors`; None: not written.
 
     Returns:
         The exit code: 1 where the version failed its check, or its index misses too much, and was
@@ -163,7 +176,7 @@ def export(
         with locked(models):
             with new_version(models) as draft:
                 say(f"writing version {draft.number} of {models}")
-                written = _write(run, results, models, draft.folder, top_k, name, index)
+                written = _write(run, results, models, draft.folder, top_k, name, index, vectors)
             removed = remove_older(models, keep) if keep is not None else []
             image = SCANN_IMAGE if index.kind == "scann" else IMAGE
             kept = write_configs(models, name, image)
@@ -195,6 +208,7 @@ def _write(
     top_k: int,
     name: str,
     index: IndexOptions,
+    vectors: Path | None,
 ) -> Written:
     from export.check import check_version
     from export.contract import EXTRA, signatures, write_contract
@@ -202,6 +216,7 @@ def _write(
     from export.requests import requests
     from export.sample_files import write_samples
     from export.saved_model import save_run
+    from export.vectors import write_vectors
     from export.warmup import write_warmup
 
     exported = save_run(run, folder, top_k, index)
@@ -224,6 +239,10 @@ def _write(
     report = check_version(folder)
     if not report.passed:
         raise CheckFailedError(report)
+    if vectors is not None:
+        say(f"writing vectors into {vectors}")
+        data = load_data(run, exported.config)
+        write_vectors(folder, data, sizes.max_length, vectors)
     return Written(len(exported.signatures), report)
 
 

@@ -17,9 +17,10 @@ from export.graph.ledger_answers import LedgerAnswers
 from export.graph.new_items import NewItems
 from export.graph.sentences import Sentences
 from export.graph.sequence import SequenceReader
+from export.histories import Histories
 from export.index.build import build as build_index
 from export.index.options import IndexOptions, IndexReport
-from export.samples import random_users
+from export.samples import MOST_EVENTS
 from export.signatures import FULL, HISTORY, Sizes
 from tfrec.data.prepared import PreparedData
 from tfrec.evaluation.ranking import tie_order
@@ -84,8 +85,9 @@ def assemble(
     )
     indexed = None
     if search.kind != "exact":
-        users = random_users(data, INDEX_USERS, config.training.seed)
-        indexed = build_index(answers, users, search, config.training.seed)
+        seed = config.training.seed
+        users = np.random.default_rng(seed).permutation(data.num_users)[:INDEX_USERS]
+        indexed = build_index(answers, Histories(data, MOST_EVENTS).of(users), search, seed)
     found: dict[str, Call] = {
         "recommend": _of_user(answers, answers.recommend),
         "score": _of_user(answers, answers.score),

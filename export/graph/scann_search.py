@@ -37,7 +37,7 @@ class ScannSearch(tf.Module):  # type: ignore[misc]
             state: float32 [B, S].
             seen, excluded: numbers of items that may not come, int32 [B, ...], -1 for none.
         """
-        distances, numbers = self._layer(state)
+        distances, numbers = (tf.ensure_shape(part, [None, None]) for part in self._layer(state))
         # Where the leaves that were read hold too few, the rest is no number.
         numbers = tf.where(tf.math.is_nan(distances), -1, numbers)
         kinds = Best(tf.int32, tf.float32, tf.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from math import ceil, isqrt
 from typing import Any, NamedTuple
@@ -14,9 +14,9 @@ import tensorflow as tf
 from export.graph.answers import Answers, Search
 from export.graph.choice import best
 from export.graph.inverted_file import InvertedFile
+from export.histories import Rows
 from export.index.lists import make_lists, probes_for
 from export.index.options import DEPTH, IndexOptions, IndexReport, RecallError
-from export.samples import Sample, padded
 from tfrec.console import count, progress, say
 from tfrec.errors import UserError
 
@@ -66,14 +66,13 @@ class Found(NamedTuple):
         return float(min(self.recall.mean(), self.next_recall.mean()))
 
 
-def build(
-    answers: Answers, samples: Sequence[Sample], options: IndexOptions, seed: int
-) -> IndexReport:
+def build(answers: Answers, users: Rows, options: IndexOptions, seed: int) -> IndexReport:
     """Makes the index, lets the answers search with it, and measures it.
 
     Arguments:
         answers: of the run; their catalogue is indexed.
-        samples: real users. Every other one shapes the index, those between measure it.
+        users: histories of real users in random order; the first half shapes the index, the
+            second half measures it.
         options: its kind is not "exact".
         seed: of the grouping.
 
@@ -81,7 +80,7 @@ def build(
         RecallError: it does not reach the recall that is promised.
         UserError: more lists or probes than there can be, or ScaNN is not installed.
     """
-    size = answers.catalogue.size
+    catalogue, size = answers.catalogue, answers.catalogue.size
     lists = _number_of_lists(options, size)
     if size < _WORTH_IT:
         say(
@@ -89,24 +88,26 @@ def build(
             f"--index exact, is as fast below about {count(_WORTH_IT)}"
         )
     depth = min(DEPTH, answers.top_k)
-    known = _truth(answers, samples, depth)
-    shaping, measuring = (Truth(*(part[some] for part in known)) for some in _halves(len(samples)))
+    known, count_known = _truth(answers, users, depth), len(users.items)
+    # A single user does both.
+    shaping = Truth(*(part[: (count_known + 1) // 2] for part in known))
+    measuring = Truth(*(part[count_known // 2 :] for part in known))
     allowed = 1 - options.min_recall
-    make: Callable[[int], Search]
+    make: Callable[[int, float, int], Search]
     if options.kind == "ivf":
-        made = make_lists(answers.catalogue.matrix.numpy(), shaping.states, lists, seed)
+        made = make_lists(catalogue.matrix.numpy(), shaping.states, lists, seed)
         lists = len(made.centroids)
-        make = partial(_inverted_file, answers, made)
+        make = partial(InvertedFile, catalogue, made)
         probes = probes_for(made, shaping.states, shaping.items, 1 - _LOSS * allowed)
     else:
         from export.index.scann import make_scann
 
-        make = partial(make_scann, answers, lists)
+        make = partial(make_scann, catalogue, lists)
         probes = ceil(lists**0.5)
     probes = options.probes or probes
     while True:
         probes = min(probes, lists)
-        search = make(probes)
+        search = make(probes, answers.temperature, answers.top_k)
         loss = 1 - _found(search, shaping, depth, answers.temperature).worse
         if options.probes or probes == lists or loss <= _LOSS * allowed:
             break
@@ -127,11 +128,6 @@ def build(
     return report
 
 
-def _halves(users: int) -> tuple[slice, slice]:
-    """Those that shape the index and those that measure it; a single user does both."""
-    return slice(0, (users + 1) // 2), slice(users // 2, None)
-
-
 def _number_of_lists(options: IndexOptions, size: int) -> int:
     lists = options.lists or max(1, min(4 * isqrt(size), size // 2))
     for flag, value, most in (("lists", lists, size), ("probes", options.probes or 1, lists)):
@@ -140,13 +136,9 @@ def _number_of_lists(options: IndexOptions, size: int) -> int:
     return lists
 
 
-def _inverted_file(answers: Answers, lists: Any, probes: int) -> Search:
-    return InvertedFile(answers.catalogue, lists, probes, answers.temperature, answers.top_k)
-
-
-def _truth(answers: Answers, samples: Sequence[Sample], depth: int) -> Truth:
+def _truth(answers: Answers, users: Rows, depth: int) -> Truth:
     """Asks exact search, a batch of users at a time."""
-    items, times = padded(samples)
+    items, times = users
     size = answers.catalogue.size
 
     @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from export.graph.answers import Answers
+from export.graph.catalogue import Catalogue
 from export.graph.scann_search import ScannSearch
 from tfrec.errors import UserError
 
@@ -14,28 +14,31 @@ _OVERFETCH = 4
 _AT_LEAST = 256
 
 
-def make_scann(answers: Answers, leaves: int, probes: int) -> ScannSearch:
+def make_scann(
+    catalogue: Catalogue, leaves: int, probes: int, temperature: float, count: int
+) -> ScannSearch:
     """Builds the index.
 
     Arguments:
-        answers: whose catalogue it is.
-        leaves: lists that the items are grouped into. probes: how many of them are read.
+        catalogue: the items.
+        leaves: lists that they are grouped into. probes: how many of them are read.
+        temperature: of the probabilities.
+        count: items in a recommendation.
 
     Raises:
         UserError: TensorFlow Recommenders or ScaNN cannot be used here.
     """
-    catalogue, count = answers.catalogue, answers.top_k
-    layer = _layers().ScaNN(
+    layer = layers().ScaNN(
         k=min(max(_OVERFETCH * count, _AT_LEAST), catalogue.size),
         num_leaves=leaves,
         num_leaves_to_search=probes,
         parallelize_batch_searches=False,
     )
     layer.index(catalogue.matrix.read_value())
-    return ScannSearch(catalogue, layer, answers.temperature, count)
+    return ScannSearch(catalogue, layer, temperature, count)
 
 
-def _layers() -> Any:
+def layers() -> Any:
     """tensorflow_recommenders.layers.factorized_top_k, which is written for Keras 2."""
     os.environ["TF_USE_LEGACY_KERAS"] = "1"  # read when tf.keras is first used
     import tensorflow as tf
