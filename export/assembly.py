@@ -37,7 +37,7 @@ from tfrec.text.encoder import load_encoder
 from tfrec.trained import Trained
 
 Call = Callable[..., dict[str, Any]]
-INDEX_USERS = 500
+INDEX_USERS = 2000
 
 
 class Assembled(NamedTuple):

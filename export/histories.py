@@ -20,6 +20,10 @@ class Rows(NamedTuple):
     items: npt.NDArray[Any]
     times: npt.NDArray[np.int64]
 
+    def part(self, start: int, stop: int | None) -> Rows:
+        """Some of them."""
+        return Rows(self.items[start:stop], self.times[start:stop])
+
 
 class Histories:
     """The newest events of users.

@@ -65,50 +65,61 @@ class InvertedFile(tf.Module):  # type: ignore[misc]
         state, seen, excluded = asked
         short = tf.matmul(state[None], self._user_short)  # [1, r]
         promise = tf.matmul(short, self._centroids, transpose_b=True)[0]
-        lists = tf.math.top_k(promise, k=self._probes).indices
-        begins, ends = tf.gather(self._starts, lists), tf.gather(self._starts, lists + 1)
-        before = tf.cumsum(ends - begins, exclusive=True)
-        rows = tf.convert_to_tensor(self._rows)
-        # A slice of whole rows is a view, where gathering them would copy.
-        bounds = zip(tf.unstack(begins[:, None]), tf.unstack(ends[:, None]), strict=True)
-        parts = [
-            tf.matmul(short, tf.strided_slice(rows, begin, end), transpose_b=True)
-            for begin, end in bounds
-        ]
-        scores = tf.concat(parts, axis=1)[0]
+        lists = tf.math.top_k(promise, k=self._probes, sorted=False).indices
+        begins = tf.gather(self._starts, lists)
+        sizes = tf.gather(self._starts, lists + 1) - begins
+        before = tf.cumsum(sizes, exclusive=True)
+        places = _ranges(begins, sizes, before)  # of the items that are read, int32 [n]
+        rows = tf.gather(self._rows, places)
+        scores = tf.matmul(short, rows, transpose_b=True)[0]  # but for what all items share
 
-        def among(numbers: Any) -> Any:
-            """Where items stand in `scores`, of those that were read, int32 [n, 1]."""
-            place = tf.gather(self._place, tf.maximum(numbers, 0))[:, None]
-            inside = (numbers[:, None] >= 0) & (place >= begins) & (place < ends)
-            return tf.boolean_mask(place - begins + before, inside)[:, None]
-
-        out = among(excluded)
-        gone = tf.concat([out, among(seen)], axis=0)
+        # Where the items that may not come stand in `scores`, if they were read.
+        removed = tf.concat([excluded, seen], axis=0)
+        place = tf.gather(self._place, tf.maximum(removed, 0))[:, None]
+        inside = (removed[:, None] >= 0) & (place >= begins) & (place < begins + sizes)
+        gone = tf.boolean_mask(place - begins + before, inside)[:, None]
         lowest = tf.fill(tf.shape(gone)[:1], float("-inf"))
         scores = tf.tensor_scatter_nd_update(scores, gone, lowest)
-        left = tf.reduce_sum(tf.cast(tf.math.is_finite(scores), tf.int32))
+        left = tf.math.count_nonzero(tf.math.is_finite(scores), dtype=tf.int32)
+        excluded_here = tf.math.count_nonzero(inside[: tf.size(excluded)], dtype=tf.int32)
 
         def by_lists() -> Best:
-            chosen = tf.math.top_k(scores, k=tf.minimum(left, self._candidates)).indices
-            slot = tf.searchsorted(before, chosen, side="right") - 1
-            numbers = tf.gather(self._numbers, chosen + tf.gather(begins - before, slot))
+            k = tf.minimum(left, self._candidates)
+            chosen = tf.math.top_k(scores, k=k, sorted=False).indices
+            numbers = tf.gather(self._numbers, tf.gather(places, chosen))
             order = tf.argsort(numbers)  # of equal scores the first in the order of ties wins
-            numbers, chosen = tf.gather(numbers, order), tf.gather(chosen, order)
+            numbers = tf.gather(numbers, order)
             exact = tf.linalg.matvec(self._catalogue.vectors(numbers), state)
-            rest = tf.tensor_scatter_nd_update(
-                scores + tf.tensordot(state, self._mean, 1),
-                chosen[:, None],
-                tf.fill(tf.shape(chosen), float("-inf")),
-            )
-            whole = tf.reduce_logsumexp(tf.concat([exact, rest], axis=0) / self._temperature)
             top = tf.math.top_k(exact, k=self._count)
-            probabilities = tf.exp(top.values / self._temperature - whole)
+            # Every item that was read is in the sum, by its whole vector where that is known.
+            rest = tf.tensor_scatter_nd_update(
+                scores, chosen[:, None], tf.fill(tf.shape(chosen), float("-inf"))
+            )
+            shared = tf.tensordot(state, self._mean, 1)
+            mass = self._mass(exact, top.values[0]) + self._mass(rest, top.values[0] - shared)
+            probabilities = tf.exp((top.values - top.values[0]) / self._temperature) / mass
             return Best(tf.gather(numbers, top.indices), top.values, probabilities)
 
         def by_all() -> Best:
             removed = [seen, excluded]
             return best_of_all(state, removed, self._catalogue, self._temperature, self._count)
 
-        enough = (left >= self._count) & (tf.shape(out)[0] <= self._count)
+        enough = (left >= self._count) & (excluded_here <= self._count)
         return tf.cond(enough, by_lists, by_all)  # type: ignore[no-any-return]
+
+    def _mass(self, scores: Any, highest: Any) -> Any:
+        return tf.reduce_sum(tf.exp((scores - highest) / self._temperature))
+
+
+def _ranges(begins: Any, sizes: Any, before: Any) -> Any:
+    """begins[0] … begins[0] + sizes[0] - 1, begins[1] …, one after another, int32 [Σ sizes].
+
+    Arguments:
+        before: how many stand before each, Σ of the earlier sizes. No size is 0.
+    """
+    # Each number is 1 above the one before it, but where a range begins.
+    last = tf.concat([[1], begins + sizes], axis=0)[:-1]
+    steps = tf.tensor_scatter_nd_update(
+        tf.ones([before[-1] + sizes[-1]], tf.int32), before[:, None], begins - last + 1
+    )
+    return tf.cumsum(steps)

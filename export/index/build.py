@@ -25,6 +25,7 @@ _WORTH_IT = 50_000
 # Users that the index has not met find a little less: probes are chosen for this much less loss.
 _LOSS = 0.6
 _WIDER = 1.3
+_MEASURING = 250
 _CELLS_PER_BATCH = 2**24
 _USERS_PER_BATCH = 64
 
@@ -71,8 +72,8 @@ def build(answers: Answers, users: Rows, options: IndexOptions, seed: int) -> In
 
     Arguments:
         answers: of the run; their catalogue is indexed.
-        users: histories of real users in random order; the first half shapes the index, the
-            second half measures it.
+        users: histories of real users in random order. A quarter of them, 250 at most, measures;
+            the others shape the index, and as many of them say how many lists are to be read.
         options: its kind is not "exact".
         seed: of the grouping.
 
@@ -88,17 +89,20 @@ def build(answers: Answers, users: Rows, options: IndexOptions, seed: int) -> In
             f"--index exact, is as fast below about {count(_WORTH_IT)}"
         )
     depth = min(DEPTH, answers.top_k)
-    known, count_known = _truth(answers, users, depth), len(users.items)
-    # A single user does both.
-    shaping = Truth(*(part[: (count_known + 1) // 2] for part in known))
-    measuring = Truth(*(part[count_known // 2 :] for part in known))
+    # A single user does everything.
+    few = min(_MEASURING, ceil(len(users.items) / 4))
+    measuring = _truth(answers, users.part(0, few), depth)
+    choosing = (
+        _truth(answers, users.part(few, 2 * few), depth) if len(users.items) > 1 else measuring
+    )
     allowed = 1 - options.min_recall
     make: Callable[[int, float, int], Search]
     if options.kind == "ivf":
-        made = make_lists(catalogue.matrix.numpy(), shaping.states, lists, seed)
+        states = _states(answers, users.part(few if len(users.items) > 1 else 0, None))
+        made = make_lists(catalogue.matrix.numpy(), states, lists, seed)
         lists = len(made.centroids)
         make = partial(InvertedFile, catalogue, made)
-        probes = probes_for(made, shaping.states, shaping.items, 1 - _LOSS * allowed)
+        probes = probes_for(made, choosing.states, choosing.items, 1 - _LOSS * allowed)
     else:
         from export.index.scann import make_scann
 
@@ -108,7 +112,7 @@ def build(answers: Answers, users: Rows, options: IndexOptions, seed: int) -> In
     while True:
         probes = min(probes, lists)
         search = make(probes, answers.temperature, answers.top_k)
-        loss = 1 - _found(search, shaping, depth, answers.temperature).worse
+        loss = 1 - _found(search, choosing, depth, answers.temperature).worse
         if options.probes or probes == lists or loss <= _LOSS * allowed:
             break
         probes = ceil(_WIDER * probes)
@@ -136,9 +140,20 @@ def _number_of_lists(options: IndexOptions, size: int) -> int:
     return lists
 
 
+def _states(answers: Answers, users: Rows) -> Array:
+    """States of users, [n, S]."""
+
+    @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def read(items: Any, times: Any) -> Any:
+        return answers.ask(items, times).user.state
+
+    starts = range(0, len(users.items), _USERS_PER_BATCH)
+    parts = (users.part(n, n + _USERS_PER_BATCH) for n in progress(starts, "reading histories"))
+    return np.concatenate([read(*(tf.constant(column) for column in part)) for part in parts])
+
+
 def _truth(answers: Answers, users: Rows, depth: int) -> Truth:
     """Asks exact search, a batch of users at a time."""
-    items, times = users
     size = answers.catalogue.size
 
     @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
@@ -152,11 +167,8 @@ def _truth(answers: Answers, users: Rows, depth: int) -> Truth:
         )
 
     at_once = max(1, min(_USERS_PER_BATCH, _CELLS_PER_BATCH // size))
-    starts = range(0, len(items), at_once)
-    parts = [
-        ask(tf.constant(items[n : n + at_once]), tf.constant(times[n : n + at_once]))
-        for n in progress(starts, "asking users of the log", unit="batches")
-    ]
+    starts = progress(range(0, len(users.items), at_once), "asking users of the log")
+    parts = [ask(*(tf.constant(column) for column in users.part(n, n + at_once))) for n in starts]
     return Truth(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 

@@ -23,7 +23,7 @@ Float32 = npt.NDArray[np.float32]
 Int32 = npt.NDArray[np.int32]
 
 # Short rows keep this much of the variance of scores, in steps of a cache line.
-_KEPT = 0.95
+_KEPT = 0.99
 _STEP = 16
 # Directions that the sampled users hardly have may still come up in another user.
 _RIDGE = 1e-3
