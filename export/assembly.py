@@ -17,6 +17,10 @@ from export.graph.ledger_answers import LedgerAnswers
 from export.graph.new_items import NewItems
 from export.graph.sentences import Sentences
 from export.graph.sequence import SequenceReader
+from export.histories import Histories
+from export.index.build import build as build_index
+from export.index.options import IndexOptions, IndexReport
+from export.samples import MOST_EVENTS
 from export.signatures import FULL, HISTORY, Sizes
 from tfrec.data.prepared import PreparedData
 from tfrec.evaluation.ranking import tie_order
@@ -33,23 +37,31 @@ from tfrec.text.encoder import load_encoder
 from tfrec.trained import Trained
 
 Call = Callable[..., dict[str, Any]]
+INDEX_USERS = 2000
 
 
 class Assembled(NamedTuple):
     """answers: by the name of a signature without its suffix. kept: tables, which have to be saved
-    with the graphs."""
+    with the graphs. indexed: None where recommendations are searched for exactly."""
 
     answers: dict[str, Call]
     sizes: Sizes
     kept: list[Any]
+    indexed: IndexReport | None
 
 
-def assemble(config: RunConfig, trained: Trained, readouts: Readouts, top_k: int) -> Assembled:
+def assemble(
+    config: RunConfig, trained: Trained, readouts: Readouts, top_k: int, search: IndexOptions
+) -> Assembled:
     """Puts the run's parts where a graph finds them.
 
     Arguments:
         config, trained, readouts: of the run.
         top_k: items in a recommendation.
+        search: how they are found.
+
+    Raises:
+        RecallError: the index does not reach the recall that is promised.
     """
     data, model = trained.data, trained.model
     catalogue = _catalogue(data, model, config.training.seed)
@@ -71,6 +83,11 @@ def assemble(config: RunConfig, trained: Trained, readouts: Readouts, top_k: int
         min(top_k, data.num_items),
         config.evaluation.keep_seen,
     )
+    indexed = None
+    if search.kind != "exact":
+        seed = config.training.seed
+        users = np.random.default_rng(seed).permutation(data.num_users)[:INDEX_USERS]
+        indexed = build_index(answers, Histories(data, MOST_EVENTS).of(users), search, seed)
     found: dict[str, Call] = {
         "recommend": _of_user(answers, answers.recommend),
         "score": _of_user(answers, answers.score),
@@ -98,7 +115,7 @@ def assemble(config: RunConfig, trained: Trained, readouts: Readouts, top_k: int
         strengths=strength is not None,
         texts="embed_text" in found,
     )
-    return Assembled(found, sizes, kept)
+    return Assembled(found, sizes, kept, indexed)
 
 
 def _of_user(answers: Answers, method: Callable[..., dict[str, Any]]) -> Call:

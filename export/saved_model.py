@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from export.index.options import IndexOptions, IndexReport
 from export.samples import Sample, newest_users
 from export.signatures import Signature, Sizes, contract, inputs
 from tfrec.config import resolve
@@ -16,6 +17,7 @@ from tfrec.run import CONFIG, RunConfig, must_be_run
 
 TOP_K = 100
 DEFAULT = "serving_default"
+EXACT = IndexOptions()
 
 
 class Exported(NamedTuple):
@@ -26,6 +28,7 @@ class Exported(NamedTuple):
         sizes: what the run fixes.
         config: of the run. epoch: that the weights are from, counted from 1.
         samples: real histories, of the users with the newest events of the log.
+        indexed: how recommendations are searched for; None: exactly.
     """
 
     signatures: dict[str, Signature]
@@ -33,17 +36,20 @@ class Exported(NamedTuple):
     config: RunConfig
     epoch: int
     samples: list[Sample]
+    indexed: IndexReport | None
 
 
-def save_run(run: Path, folder: Path, top_k: int = TOP_K) -> Exported:
+def save_run(run: Path, folder: Path, top_k: int = TOP_K, index: IndexOptions = EXACT) -> Exported:
     """Writes a run as a SavedModel.
 
     Arguments:
         run: of `python -m tfrec.train`, finished.
         folder: to be made; whoever calls sees to it that half a folder is never served.
         top_k: items in a recommendation; at most the whole catalogue.
+        index: how they are searched for.
 
     Raises:
+        RecallError: the index does not reach the recall that is promised.
         UserError: the run is not finished or damaged, its data or its text encoder is gone, or the
             folder cannot be written.
 
@@ -62,7 +68,8 @@ def save_run(run: Path, folder: Path, top_k: int = TOP_K) -> Exported:
     # First what an unfinished run does not have: it says so at once.
     readouts = Readouts.load(run)
     trained = load_trained(run, config)
-    assembled = assemble(with_own_encoder(run, config), trained, readouts, top_k)
+    own = with_own_encoder(run, config)
+    assembled = assemble(own, trained, readouts, top_k, index)
     signatures = contract(assembled.sizes)
     graphs = {
         name: _graph(one, assembled.sizes, assembled.answers[name.removesuffix("_full")])
@@ -75,11 +82,13 @@ def save_run(run: Path, folder: Path, top_k: int = TOP_K) -> Exported:
     root.variables_read = list({id(v): v for g in graphs.values() for v in g.variables}.values())
     root.kept = assembled.kept
     try:
-        tf.saved_model.save(root, str(folder), signatures=graphs)
+        # TensorFlow asks for a word before it saves operations that are not its own.
+        own = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"])
+        tf.saved_model.save(root, str(folder), signatures=graphs, options=own)
     except (OSError, tf.errors.OpError) as error:
         raise UserError(f"cannot write {folder}: {error}") from None
     samples = newest_users(trained.data)
-    return Exported(signatures, assembled.sizes, config, trained.epoch, samples)
+    return Exported(signatures, assembled.sizes, config, trained.epoch, samples, assembled.indexed)
 
 
 def _graph(signature: Signature, sizes: Sizes, answer: Callable[..., dict[str, Any]]) -> Any:
