@@ -16,7 +16,10 @@ from tfrec.run import load_data, must_be_run
 
 if TYPE_CHECKING:
     from export.check import Report
+    from export.comparison import Comparison
     from export.contract import Signatures
+    from export.graph.stored import Storage
+    from export.saved_model import Exported
     from tfrec.evaluation.results import Results
 
 EXAMPLES = """\
@@ -24,6 +27,7 @@ examples:
   python -m export runs/a models/shop               writes models/shop/1, then 2, …
   python -m export runs/a models/shop --keep 3      and deletes all but the newest three
   python -m export runs/a models/shop --top-k 500 --name shop
+  python -m export runs/a models/shop --quantize int8      smaller, and says what that costs
   python -m export runs/a models/shop --index ivf     for a large catalogue, see below
   python -m export runs/a models/shop --vectors v     for faiss or a vector database: in v/
                                                       users.parquet, items.parquet (id, vector);
@@ -70,6 +74,13 @@ def parser() -> argparse.ArgumentParser:
         "--name", default="tfrec", help="under which clients ask for the model (default tfrec)"
     )
     made.add_argument(
+        "--quantize",
+        choices=["float16", "int8"],
+        help="how item vectors and large weights lie in the file, a half or a quarter as large; "
+        "they are read as float32. The version is compared with one in float32, which takes as "
+        "long again (default float32)",
+    )
+    made.add_argument(
         "--vectors",
         metavar="DIR",
         type=Path,
@@ -114,9 +125,10 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"--min-recall {flags.min_recall} must be above 0 and at most 1")
     if flags.index == "exact" and (flags.lists or flags.probes):
         raise UserError("--lists and --probes are those of an index: say --index ivf too")
-    index = IndexOptions(flags.index, flags.lists, flags.probes, flags.min_recall)
+    search = IndexOptions(flags.index, flags.lists, flags.probes, flags.min_recall)
+    storage = flags.quantize or "float32"
     return export(
-        flags.run, flags.models, flags.keep, flags.top_k, flags.name, index, flags.vectors
+        flags.run, flags.models, flags.keep, flags.top_k, flags.name, search, flags.vectors, storage
     )
 
 
@@ -133,6 +145,7 @@ class Written(NamedTuple):
 
     signatures: int
     report: Report
+    comparison: Comparison | None
 
 
 def export(
@@ -143,6 +156,7 @@ def export(
     name: str,
     index: IndexOptions = IndexOptions(),  # noqa: B008
     vectors: Path | None = None,
+    storage: Storage = "float32",
 ) -> int:
     """Writes the next version and the files beside it.
 
@@ -154,6 +168,7 @@ def export(
         name: under which clients ask for the model.
         index: how recommendations are searched for.
         vectors: folder for users and items as vectors, see `export.vectors`; None: not written.
+        storage: of item vectors and large weights in the file.
 
     Returns:
         The exit code: 1 where the version failed its check, or its index misses too much, and was
@@ -168,6 +183,7 @@ def export(
         0
     """
     from export.check import EXIT_FAILED, print_report
+    from export.comparison import print_comparison
     from export.configs import IMAGE, SCANN_IMAGE, write_configs
     from export.model_card import read_results
 
@@ -176,7 +192,9 @@ def export(
         with locked(models):
             with new_version(models) as draft:
                 say(f"writing version {draft.number} of {models}")
-                written = _write(run, results, models, draft.folder, top_k, name, index, vectors)
+                written = _write(
+                    run, results, models, draft.folder, top_k, name, index, vectors, storage
+                )
             removed = remove_older(models, keep) if keep is not None else []
             image = SCANN_IMAGE if index.kind == "scann" else IMAGE
             kept = write_configs(models, name, image)
@@ -191,6 +209,8 @@ def export(
     folder = models / str(draft.number)
     bytes_written = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     print_report(written.report)
+    if written.comparison is not None:
+        print_comparison(written.comparison)
     say(f"\n{folder}: {written.signatures} signatures, {size(bytes_written)}")
     if removed:
         say(f"deleted: {', '.join(str(models / str(number)) for number in removed)}")
@@ -209,6 +229,7 @@ def _write(
     name: str,
     index: IndexOptions,
     vectors: Path | None,
+    storage: Storage,
 ) -> Written:
     from export.check import check_version
     from export.contract import EXTRA, signatures, write_contract
@@ -219,12 +240,16 @@ def _write(
     from export.vectors import write_vectors
     from export.warmup import write_warmup
 
-    exported = save_run(run, folder, top_k, index)
+    exported = save_run(run, folder, top_k, index, storage)
     _must_fit(signatures(folder), models)
     say("asking it for the samples")
     exchanges = write_samples(folder, name, requests(exported))
     write_warmup(folder, exchanges)
-    (folder / EXTRA / CARD).write_text(model_card(exported, results), encoding="utf-8")
+    comparison = None
+    if storage != "float32":
+        comparison = _compare(run, folder, exported, top_k, index)
+    card = model_card(exported, results, comparison)
+    (folder / EXTRA / CARD).write_text(card, encoding="utf-8")
     sizes = exported.sizes
     vocabulary = {
         "items": sizes.items,
@@ -243,7 +268,23 @@ def _write(
         say(f"writing vectors into {vectors}")
         data = load_data(run, exported.config)
         write_vectors(folder, data, sizes.max_length, vectors)
-    return Written(len(exported.signatures), report)
+    return Written(len(exported.signatures), report, comparison)
+
+
+def _compare(
+    run: Path, folder: Path, exported: Exported, top_k: int, index: IndexOptions
+) -> Comparison:
+    """Beside the same run in float32, which nobody else will ever see."""
+    from tempfile import TemporaryDirectory
+
+    from export.comparison import compare_versions
+    from export.saved_model import save_run
+
+    say("comparing it with the same run in float32")
+    with TemporaryDirectory() as beside:
+        original = Path(beside) / "1"
+        save_run(run, original, top_k, index)
+        return compare_versions(original, folder, exported, run)
 
 
 def _must_fit(found: Signatures, models: Path) -> None:

@@ -12,16 +12,18 @@ import tensorflow as tf
 from export.graph.answers import Answers, Log
 from export.graph.calibration import expected_strength
 from export.graph.catalogue import UNKNOWN, Catalogue, index
+from export.graph.examples import parsed
 from export.graph.ledger import LedgerReader, strengths
 from export.graph.ledger_answers import LedgerAnswers
 from export.graph.new_items import NewItems
 from export.graph.sentences import Sentences
 from export.graph.sequence import SequenceReader
+from export.graph.stored import Storage, StoredWeights
 from export.histories import Histories
 from export.index.build import build as build_index
 from export.index.options import IndexOptions, IndexReport
 from export.samples import MOST_EVENTS
-from export.signatures import FULL, HISTORY, Sizes
+from export.signatures import FORMS, FULL, HISTORY, Sizes
 from tfrec.data.prepared import PreparedData
 from tfrec.evaluation.ranking import tie_order
 from tfrec.interest.disentanglement import facet_reports, half_life_days
@@ -42,16 +44,23 @@ INDEX_USERS = 2000
 
 class Assembled(NamedTuple):
     """answers: by the name of a signature without its suffix. kept: tables, which have to be saved
-    with the graphs. indexed: None where recommendations are searched for exactly."""
+    with the graphs. indexed: None where recommendations are searched for exactly. weights: a scope
+    to trace the answers in."""
 
     answers: dict[str, Call]
     sizes: Sizes
     kept: list[Any]
     indexed: IndexReport | None
+    weights: StoredWeights
 
 
 def assemble(
-    config: RunConfig, trained: Trained, readouts: Readouts, top_k: int, search: IndexOptions
+    config: RunConfig,
+    trained: Trained,
+    readouts: Readouts,
+    top_k: int,
+    search: IndexOptions,
+    storage: Storage = "float32",
 ) -> Assembled:
     """Puts the run's parts where a graph finds them.
 
@@ -59,19 +68,21 @@ def assemble(
         config, trained, readouts: of the run.
         top_k: items in a recommendation.
         search: how they are found.
+        storage: how large arrays lie in the file.
 
     Raises:
         RecallError: the index does not reach the recall that is promised.
     """
     data, model = trained.data, trained.model
-    catalogue = _catalogue(data, model, config.training.seed)
+    catalogue = _catalogue(data, model, config.training.seed, storage)
+    weights = list(model.variables)
     actions = index([name.encode() for name in data.meta.actions], UNKNOWN)
     log = Log(actions, int(data.columns.timestamp.max()))
     kept: list[Any] = [catalogue.number, actions]
     reader: Any = SequenceReader(model, catalogue)
     strength = None
     if isinstance(model, Ledger):
-        reader = LedgerReader(model, catalogue, _commonest_action(data))
+        reader = LedgerReader(model, catalogue, _commonest_action(data), storage)
         strength = _strength(reader, catalogue, readouts)
     answers = Answers(
         reader.read,
@@ -95,14 +106,17 @@ def assemble(
         "embed_user": _of_user(answers, answers.embed_user),
         "embed_items": answers.embed_items,
     }
+    for name in FORMS:
+        found[name] = _of_examples(name, _of_user(answers, getattr(answers, name)))
     if isinstance(model, Ledger):
         lines = _ledger_answers(answers, reader, model, data)
-        for method in (lines.explain, lines.facets, lines.evolve):
+        for method in (lines.explain, lines.facets, lines.evolve, lines.update_user):
             found[method.__name__] = _of_user(answers, method)
         if model.tower.text_dim:
             encoder = load_encoder(config.text.text_encoder, config.text.text_max_length or None)
             found["embed_text"] = NewItems(model, encoder, config.text).embed_text
             kept.append(encoder.tokenizer)
+            weights += encoder.variables
     sizes = Sizes(
         model=config.model.model,
         items=data.num_items,
@@ -115,7 +129,7 @@ def assemble(
         strengths=strength is not None,
         texts="embed_text" in found,
     )
-    return Assembled(found, sizes, kept, indexed)
+    return Assembled(found, sizes, kept, indexed, StoredWeights(weights, storage))
 
 
 def _of_user(answers: Answers, method: Callable[..., dict[str, Any]]) -> Call:
@@ -128,7 +142,11 @@ def _of_user(answers: Answers, method: Callable[..., dict[str, Any]]) -> Call:
     return call
 
 
-def _catalogue(data: PreparedData, model: Any, seed: int) -> Catalogue:
+def _of_examples(form: str, call: Call) -> Call:
+    return lambda inputs: call(**parsed(inputs, FORMS[form].features))
+
+
+def _catalogue(data: PreparedData, model: Any, seed: int, storage: Storage) -> Catalogue:
     shares = category_matrix(data)
     if shares is None:
         shares = np.zeros((data.num_items, 0), np.float32)
@@ -138,6 +156,7 @@ def _catalogue(data: PreparedData, model: Any, seed: int) -> Catalogue:
         category_names(data),
         shares,
         tie_order(data.num_items, seed),
+        storage,
     )
 
 

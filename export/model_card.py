@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from export.comparison import Comparison, paired
 from export.saved_model import Exported
-from tfrec.console import count
+from tfrec.console import count, size
 from tfrec.data.named import AMAZON, SETS, amazon
 from tfrec.errors import UserError
 from tfrec.evaluation.headline import headline, title, what
@@ -39,11 +40,15 @@ def read_results(run: Path) -> Results:
         ) from None
 
 
-def model_card(exported: Exported, results: Results) -> str:
-    """The whole page, in Markdown."""
+def model_card(exported: Exported, results: Results, smaller: Comparison | None = None) -> str:
+    """The whole page, in Markdown.
+
+    Arguments:
+        smaller: what the storage of the version costs, where it is not float32.
+    """
     sections = {
         "Data": _data(exported, results),
-        "How good it is": _quality(results),
+        "How good it is": [*_quality(results), *_storage(smaller)],
         "Limits": _limits(exported),
         "Texts": _texts(exported.config),
         "Made with": _made_with(exported, results),
@@ -83,6 +88,16 @@ def _quality(results: Results) -> Iterator[str]:
     yield markdown_text(headline(results))
     yield markdown_table(results)
     yield "Bold: best of its column. ± half of the 95 % bootstrap interval over cases."
+
+
+def _storage(smaller: Comparison | None) -> Iterator[str]:
+    if smaller is not None:
+        yield (
+            f"Those numbers are of the weights as they were trained. This version holds them as "
+            f"{smaller.storage}, in {size(smaller.smaller.bytes)} instead of "
+            f"{size(smaller.original.bytes)}: on {count(smaller.cases)} of the test cases "
+            f"{paired(smaller)}."
+        )
 
 
 def _limits(exported: Exported) -> Iterator[str]:

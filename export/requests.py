@@ -10,7 +10,7 @@ import numpy as np
 from export.messages import Array, Tensors
 from export.samples import Sample
 from export.saved_model import Exported
-from export.signatures import Sizes, inputs
+from export.signatures import FORMS, Sizes, inputs
 
 _CANDIDATES = 5
 _DAY = 86_400_000
@@ -24,10 +24,26 @@ def requests(exported: Exported) -> dict[str, Tensors]:
     The items asked about are the users' own, and one that is unknown. The `_full` twins are asked
     an hour after each user's newest event and leave the crowd out.
     """
+    from export.probe.forms import examples
+
     offered = _inputs(exported.samples, exported.sizes)
-    return {
+    features = [
+        {
+            "history_items": sample.items,
+            "history_times": sample.times,
+            "exclude_items": candidates[:1],
+            "candidate_items": candidates[:1],
+        }
+        for sample, candidates in zip(exported.samples, offered["candidate_items"], strict=True)
+    ]
+    forms: dict[str, Tensors] = {
+        name: examples([{key: row[key] for key in form.features} for row in features])
+        for name, form in FORMS.items()
+    }
+    return forms | {
         name: {key: offered[key] for key in inputs(signature)}
         for name, signature in exported.signatures.items()
+        if name not in FORMS
     }
 
 
@@ -55,6 +71,8 @@ def _inputs(samples: Sequence[Sample], sizes: Sizes) -> dict[str, Array]:
         "conformity_gain": np.zeros(users, np.float32),
         "candidate_items": np.array([candidates] * users, object),
         "exclude_items": np.array([candidates[:1]] * users, object),
+        "item": np.array([candidates[0]] * users, object),
+        "engaged": np.arange(users) % 2 == 0,
         "checkpoint_times": np.stack([(oldest + newest) // 2, newest, newest + _DAY], axis=1),
         "items": np.array(candidates, object),
         "texts": np.array([b"something new", b""], object),

@@ -6,6 +6,11 @@ in answers/,
     score.rows.json     for REST, user by user: curl -d @score.rows.json HOST/v1/models/NAME:predict
     score.columns.json  for REST, input by input, to the same address
     score.pbtxt         for gRPC: a PredictRequest in text format
+
+and for the signatures that take tf.Examples, classify and regress,
+
+    classify.examples.json  for REST, to HOST/v1/models/NAME:classify
+    classify.pbtxt          for gRPC: a ClassificationRequest
 """
 
 from __future__ import annotations
@@ -16,7 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from export.contract import EXTRA
+from export.forms import form_exchange, form_json
 from export.messages import Exchange, Tensors, exchange, plain
+from export.signatures import FORMS
 from tfrec.console import import_tensorflow
 
 SAMPLES = "samples"
@@ -43,18 +50,31 @@ def write_samples(folder: Path, model: str, requests: Mapping[str, Tensors]) -> 
         fed = {key: tf.constant(value) for key, value in inputs.items()}
         answer = loaded.signatures[name](**fed)
         outputs = {key: answer[key].numpy() for key in sorted(answer)}
-        made.append(exchange(model, name, inputs, outputs))
-        rows = {"instances": _rows(inputs)}, {"predictions": _alone(outputs) or _rows(outputs)}
-        columns = {"inputs": _columns(inputs)}, {"outputs": _alone(outputs) or _columns(outputs)}
-        texts = {
-            "rows.json": [_body({"signature_name": name} | rows[0]), _body(rows[1])],
-            "columns.json": [_body({"signature_name": name} | columns[0]), _body(columns[1])],
-            "pbtxt": [str(message) for message in made[-1]],
-        }
+        if name in FORMS:
+            made.append(form_exchange(model, name, inputs, outputs))
+            bodies = {"examples.json": form_json(name, made[-1].request, outputs)}
+        else:
+            made.append(exchange(model, name, inputs, outputs))
+            bodies = _predict_json(name, inputs, outputs)
+        texts = {kind: [_body(body) for body in pair] for kind, pair in bodies.items()}
+        texts["pbtxt"] = [str(message) for message in made[-1]]
         for kind, pair in texts.items():
             for side, text in zip(sides, pair, strict=True):
                 (side / f"{name}.{kind}").write_text(text, encoding="utf-8")
     return made
+
+
+def _predict_json(
+    name: str, inputs: Tensors, outputs: Tensors
+) -> dict[str, tuple[dict[str, Any], Any]]:
+    """Request and answer in both of REST's forms."""
+    rows = {"instances": _rows(inputs)}, {"predictions": _alone(outputs) or _rows(outputs)}
+    columns = {"inputs": _columns(inputs)}, {"outputs": _alone(outputs) or _columns(outputs)}
+    asked = {"signature_name": name}
+    return {
+        "rows.json": (asked | rows[0], rows[1]),
+        "columns.json": (asked | columns[0], columns[1]),
+    }
 
 
 def _body(content: Mapping[str, Any]) -> str:

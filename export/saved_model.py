@@ -5,15 +5,19 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from export.index.options import IndexOptions, IndexReport
 from export.samples import Sample, newest_users
-from export.signatures import Signature, Sizes, contract, inputs
+from export.signatures import FORMS, Signature, Sizes, contract, inputs
+from tfrec.atomic import written
 from tfrec.config import resolve
 from tfrec.console import import_tensorflow
 from tfrec.errors import UserError
 from tfrec.run import CONFIG, RunConfig, must_be_run
+
+if TYPE_CHECKING:
+    from export.graph.stored import Storage
 
 TOP_K = 100
 DEFAULT = "serving_default"
@@ -29,6 +33,7 @@ class Exported(NamedTuple):
         config: of the run. epoch: that the weights are from, counted from 1.
         samples: real histories, of the users with the newest events of the log.
         indexed: how recommendations are searched for; None: exactly.
+        storage: how the large arrays lie in the file.
     """
 
     signatures: dict[str, Signature]
@@ -37,9 +42,16 @@ class Exported(NamedTuple):
     epoch: int
     samples: list[Sample]
     indexed: IndexReport | None
+    storage: Storage = "float32"
 
 
-def save_run(run: Path, folder: Path, top_k: int = TOP_K, index: IndexOptions = EXACT) -> Exported:
+def save_run(
+    run: Path,
+    folder: Path,
+    top_k: int = TOP_K,
+    index: IndexOptions = EXACT,
+    storage: Storage = "float32",
+) -> Exported:
     """Writes a run as a SavedModel.
 
     Arguments:
@@ -47,6 +59,7 @@ def save_run(run: Path, folder: Path, top_k: int = TOP_K, index: IndexOptions = 
         folder: to be made; whoever calls sees to it that half a folder is never served.
         top_k: items in a recommendation; at most the whole catalogue.
         index: how they are searched for.
+        storage: how the large arrays lie in the file.
 
     Raises:
         RecallError: the index does not reach the recall that is promised.
@@ -69,12 +82,13 @@ def save_run(run: Path, folder: Path, top_k: int = TOP_K, index: IndexOptions = 
     readouts = Readouts.load(run)
     trained = load_trained(run, config)
     own = with_own_encoder(run, config)
-    assembled = assemble(own, trained, readouts, top_k, index)
+    assembled = assemble(own, trained, readouts, top_k, index, storage)
     signatures = contract(assembled.sizes)
-    graphs = {
-        name: _graph(one, assembled.sizes, assembled.answers[name.removesuffix("_full")])
-        for name, one in signatures.items()
-    }
+    with assembled.weights:
+        graphs = {
+            name: _graph(one, assembled.sizes, assembled.answers[name.removesuffix("_full")])
+            for name, one in signatures.items()
+        }
     signatures[DEFAULT], graphs[DEFAULT] = signatures["recommend"], graphs["recommend"]
 
     root = tf.Module()
@@ -83,12 +97,34 @@ def save_run(run: Path, folder: Path, top_k: int = TOP_K, index: IndexOptions = 
     root.kept = assembled.kept
     try:
         # TensorFlow asks for a word before it saves operations that are not its own.
-        own = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"])
-        tf.saved_model.save(root, str(folder), signatures=graphs, options=own)
+        named = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"])
+        tf.saved_model.save(root, str(folder), signatures=graphs, options=named)
+        _name_methods(folder)
     except (OSError, tf.errors.OpError) as error:
         raise UserError(f"cannot write {folder}: {error}") from None
-    samples = newest_users(trained.data)
-    return Exported(signatures, assembled.sizes, config, trained.epoch, samples, assembled.indexed)
+    return Exported(
+        signatures,
+        assembled.sizes,
+        config,
+        trained.epoch,
+        newest_users(trained.data),
+        assembled.indexed,
+        storage,
+    )
+
+
+def _name_methods(folder: Path) -> None:
+    """TensorFlow names every signature's method predict; servers may insist on the right one."""
+    from tensorflow.core.protobuf import saved_model_pb2
+    from tensorflow.python.saved_model.fingerprinting_utils import write_fingerprint
+
+    path = folder / "saved_model.pb"
+    saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    for name in FORMS:
+        saved.meta_graphs[0].signature_def[name].method_name = f"tensorflow/serving/{name}"
+    with written(path) as file:
+        file.write(saved.SerializeToString(deterministic=True))
+    write_fingerprint(str(folder))  # of the file as it is now
 
 
 def _graph(signature: Signature, sizes: Sizes, answer: Callable[..., dict[str, Any]]) -> Any:

@@ -21,6 +21,7 @@ strengths. Its twin `<name>_full` takes all that and the gains of `FULL`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 FULL_SUFFIX = "_full"
@@ -47,12 +48,14 @@ class Signature(NamedTuple):
         answers: what, in a sentence.
         inputs, outputs: by name.
         reads_history: takes `HISTORY` too, and has a twin that takes `FULL` as well.
+        features: of the tf.Examples that it takes instead, see `FORMS`.
     """
 
     answers: str
     inputs: Mapping[str, Tensor]
     outputs: Mapping[str, Tensor]
     reads_history: bool = True
+    features: Mapping[str, Tensor] = MappingProxyType({})
 
 
 class Sizes(NamedTuple):
@@ -193,6 +196,22 @@ EVOLVE = Signature(
     },
 )
 
+UPDATE_USER = Signature(
+    "what one more event teaches about a user, whose history is the one before it",
+    {
+        "facet_gain": Tensor("float32", "B K", "as last answered, 1 at first; at least 0"),
+        "conformity_gain": Tensor("float32", "B", "as last answered, 1 at first; at least 0"),
+        "item": Tensor("string", "B", "what was offered"),
+        "engaged": Tensor("bool", "B", "whether the user took it"),
+    },
+    {
+        "facet_gain": Tensor("float32", "B K", "to be kept and given to the next `_full` request"),
+        "conformity_gain": Tensor("float32", "B", "likewise; a gain of 0 stays 0"),
+        "log_loss": Tensor("float32", "B", "of the event, before anything was learned from it"),
+        "known": Tensor("bool", "B", "whether the catalogue has the item; if not, nothing changes"),
+    },
+)
+
 EMBED_USER = Signature(
     "a user as a vector whose product with an item's embedding is the score",
     {},
@@ -216,13 +235,40 @@ EMBED_TEXT = Signature(
     reads_history=False,
 )
 
+# TensorFlow Serving's two classic forms, for clients of Classify and Regress: a string tensor of
+# serialised tf.Examples, one per user. A feature of shape "B L" is a list of any length that needs
+# no padding and may be left out; one of shape "B" is a single value and must be there.
+EXAMPLES = {"inputs": Tensor("string", "B", "serialised tf.Examples with the `features`")}
+
+CLASSIFY = Signature(
+    "`recommend` as a classification: the items as classes",
+    EXAMPLES,
+    {
+        "classes": Tensor("string", "B N", 'ids, best first; "" where no more may come'),
+        "scores": Tensor("float32", "B N", "the `probabilities` of `recommend`"),
+    },
+    reads_history=False,
+    features={**HISTORY, **RECOMMEND.inputs},
+)
+
+REGRESS = Signature(
+    "the `intensity` of `score` as a regression: the probability of engagement with one item",
+    EXAMPLES,
+    {"outputs": Tensor("float32", "B", "calibrated; 0 for an unknown item")},
+    reads_history=False,
+    features={**HISTORY, "candidate_items": Tensor("string", "B", "id of the one item")},
+)
+
+# By the name of the signature, which is the name of the method too.
+FORMS = {"classify": CLASSIFY, "regress": REGRESS}
+
 
 def contract(sizes: Sizes) -> dict[str, Signature]:
     """The signatures of a run by name, without `serving_default`, which is `recommend`.
 
     Example:
         >>> list(contract(Sizes("sasrec", 9, 0, 0, 0, 64, 5, 50, False, False)))
-        ['recommend', 'score', 'distribution', 'embed_user', 'embed_items']
+        ['recommend', 'score', 'distribution', 'embed_user', 'embed_items', 'classify', 'regress']
     """
     ledger = sizes.model == "ledger"
     scores = SCORES
@@ -232,9 +278,11 @@ def contract(sizes: Sizes) -> dict[str, Signature]:
     found = {"recommend": RECOMMEND, "score": scores, "distribution": DISTRIBUTION}
     if ledger:
         found |= {"explain": EXPLAIN, "facets": FACETS, "evolve": EVOLVE}
+        found["update_user"] = UPDATE_USER
     found |= {"embed_user": EMBED_USER, "embed_items": EMBED_ITEMS}
     if sizes.texts:
         found["embed_text"] = EMBED_TEXT
+    found |= FORMS
     if not ledger:
         return found
     full = {

@@ -13,6 +13,13 @@ from tfrec.errors import UserError
 # The name that TensorFlow Serving looks for in assets.extra.
 WARMUP = "tf_serving_warmup_requests"
 
+# The field of a PredictionLog by the kind of request.
+_LOGS = {
+    "PredictRequest": "predict_log",
+    "ClassificationRequest": "classify_log",
+    "RegressionRequest": "regress_log",
+}
+
 
 def write_warmup(folder: Path, exchanges: Iterable[Exchange]) -> None:
     """Writes the requests as a TFRecord file of PredictionLogs.
@@ -32,7 +39,8 @@ def write_warmup(folder: Path, exchanges: Iterable[Exchange]) -> None:
         with tf.io.TFRecordWriter(str(path)) as writer:
             for exchange in exchanges:
                 log = prediction_log_pb2.PredictionLog()
-                log.predict_log.request.CopyFrom(exchange.request)
+                kind = exchange.request.DESCRIPTOR.name
+                getattr(log, _LOGS[kind]).request.CopyFrom(exchange.request)
                 writer.write(log.SerializeToString())
     except tf.errors.OpError as error:
         raise UserError(f"cannot write {path}: {error.message}") from None

@@ -126,10 +126,17 @@ class Answers:
         """Reads what is known of users at a time."""
         return Asked(events, self._user(events))
 
-    def choice(self, asked: Asked, *removed: Any) -> Choice:
-        """What a user chooses from: all items but those of the history and the removed ones."""
-        removed = (self.seen(asked), *removed)
-        return choose(asked.user.state, self.catalogue, self.temperature, list(removed))
+    def choice(self, asked: Asked, *removed: Any, but: Any = None) -> Choice:
+        """What a user chooses from: all items but those of the history and the removed ones.
+
+        Arguments:
+            removed: numbers of items, int32 [B, ...].
+            but: number of an item that may come even if it is in the history, int32 [B].
+        """
+        seen = self.seen(asked)
+        if but is not None:
+            seen = tf.where(seen == but[:, None], UNKNOWN, seen)
+        return choose(asked.user.state, self.catalogue, self.temperature, [seen, *removed])
 
     def seen(self, asked: Asked) -> Any:
         """Numbers of items that may not come again, int32 [B, ...]; -1 for none."""
@@ -175,6 +182,14 @@ class Answers:
             "categories": self.categories(asked),
             "category_probabilities": tf.matmul(choice.probabilities, self.catalogue.shares),
         }
+
+    def classify(self, asked: Asked, exclude_items: Any) -> Answer:
+        found = self.recommend(asked, exclude_items)
+        return {"classes": found["items"], "scores": found["probabilities"]}
+
+    def regress(self, asked: Asked, candidate_items: Any) -> Answer:
+        found = self.score(asked, candidate_items[:, None])
+        return {"outputs": found["intensity"][:, 0]}
 
     def embed_user(self, asked: Asked) -> Answer:
         return {"embedding": asked.user.state}

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from export.graph.stored import Storage, Stored
+
 UNKNOWN = -1
 
 
@@ -23,9 +25,10 @@ class Catalogue(tf.Module):  # type: ignore[misc]
         categories: names, C of them.
         shares: of the categories in each item, [I, C].
         place: of each item in the order of ties, [I], see `tfrec.evaluation.ranking.tie_order`.
+        storage: of the matrix.
 
     Attributes:
-        ids: string [I]. matrix: [I, S]. shares: [I, C]. categories: string [C].
+        ids: string [I]. shares: [I, C]. categories: string [C].
         row: of each item in the run's catalogue, int32 [I].
         number: table string -> int32.
 
@@ -39,6 +42,7 @@ class Catalogue(tf.Module):  # type: ignore[misc]
         categories: Sequence[str],
         shares: npt.NDArray[np.float32],
         place: npt.NDArray[np.int32],
+        storage: Storage = "float32",
     ) -> None:
         super().__init__()
         row = np.argsort(place).astype(np.int32)
@@ -46,10 +50,15 @@ class Catalogue(tf.Module):  # type: ignore[misc]
         self.size = len(ordered)
         self.row = tf.Variable(row, trainable=False, name="item_row")
         self.ids = tf.Variable(tf.constant(ordered, tf.string), trainable=False, name="item_ids")
-        self.matrix = tf.Variable(matrix[row], trainable=False, name="item_matrix")
+        self._matrix = Stored(matrix[row], storage, "item_matrix")
         self.shares = tf.Variable(shares[row], trainable=False, name="item_categories")
         self.categories = tf.constant([name.encode() for name in categories], tf.string)
         self.number = index(ordered, UNKNOWN)
+
+    @property
+    def matrix(self) -> Any:
+        """Item vectors, float32 [I, S]."""
+        return self._matrix.whole()
 
     def numbers(self, ids: Any) -> Any:
         """string [...] -> int32 [...]; -1 for what the catalogue does not know."""
@@ -65,7 +74,7 @@ class Catalogue(tf.Module):  # type: ignore[misc]
 
     def vectors(self, numbers: Any) -> Any:
         """int32 [...] -> [..., S]; 0 for -1."""
-        found = tf.gather(self.matrix, tf.maximum(numbers, 0))
+        found = self._matrix.rows(tf.maximum(numbers, 0))
         return found * tf.cast(numbers >= 0, tf.float32)[..., None]
 
 

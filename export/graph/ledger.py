@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from export.graph.catalogue import Catalogue
 from export.graph.history import Events, read
+from export.graph.stored import Storage, Stored
 from tfrec.interest.reading import newest
 
 if TYPE_CHECKING:
@@ -63,23 +65,24 @@ class LedgerReader:
         model: with its trained weights.
         catalogue: its items.
         commonest: the action that events have where it is not known.
-
-    Attributes:
-        table: the items' embeddings, computed once, [I, D] in the model's own order.
+        storage: of the items' embeddings, which are computed once.
     """
 
-    def __init__(self, model: Ledger, catalogue: Catalogue, commonest: int) -> None:
+    def __init__(
+        self, model: Ledger, catalogue: Catalogue, commonest: int, storage: Storage = "float32"
+    ) -> None:
         self.model = model
-        self.table = tf.Variable(model.tower(), trainable=False, name="item_embeddings")
+        table = np.asarray(model.tower(), np.float32)  # [I, D] in the model's own order
+        self._table = Stored(table, storage, "item_embeddings")
         self._catalogue = catalogue
         self._commonest = commonest
-        self._newest = newest(model, self.table)
 
     def read(self, events: Events) -> LedgerUser:
         """The parts of every line."""
         found = read(events, self.model.max_length, self._commonest)
         tokens = found.tokens | {"items": self._catalogue.rows(found.tokens["items"])}
-        weights, values, gates, conformity, period, context, grades, habit, liking = self._newest(
+        newest_of = newest(self.model, self._table.whole())
+        weights, values, gates, conformity, period, context, grades, habit, liking = newest_of(
             tokens
         )
         gates *= events.facet_gain

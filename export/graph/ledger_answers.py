@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from export.graph.answers import Answer, Answers, Asked, per_user
 from export.graph.history import in_request_order
+from export.graph.learning import learn
 from export.graph.ledger import LedgerReader
 from export.graph.sentences import Lines, Sentences
 from export.graph.shares import line_shares
@@ -104,6 +105,27 @@ class LedgerAnswers:
             "facet_shares": shares,
         }
 
+    def update_user(self, asked: Asked, item: Any, engaged: Any) -> Answer:
+        number = self._catalogue.numbers(item)
+        known = number >= 0
+        gains = asked.events.facet_gain, asked.events.conformity_gain
+        found = learn(
+            self._answers.choice(asked, but=number),
+            asked.user,
+            self._catalogue.matrix,
+            self._reader.parts,
+            gains,
+            tf.maximum(number, 0),
+            engaged,
+            self._answers.temperature,
+        )
+        return {
+            "facet_gain": tf.where(known[:, None], found.facet_gain, gains[0]),
+            "conformity_gain": tf.where(known, found.conformity_gain, gains[1]),
+            "log_loss": tf.where(known, found.log_loss, 0.0),
+            "known": known,
+        }
+
     def _shares(self, asked: Asked) -> Any:
-        items = self._reader.parts(tf.convert_to_tensor(self._catalogue.matrix))
+        items = self._reader.parts(self._catalogue.matrix)
         return line_shares(self._answers.choice(asked), asked.user, items)

@@ -12,7 +12,10 @@ import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
+from . import forms
 from .model import Array, Model, Tensors, difference
+
+_PREDICT = (predict_pb2.PredictRequest, predict_pb2.PredictResponse)
 
 
 class Sample(NamedTuple):
@@ -26,10 +29,16 @@ def read_samples(folder: Path) -> dict[str, Sample]:
     """Signature -> its gRPC sample, of a version's assets.extra/samples."""
     found = {}
     for path in sorted((folder / "requests").glob("*.pbtxt")):
-        request = text_format.Parse(path.read_text(encoding="utf-8"), predict_pb2.PredictRequest())
-        answer = (folder / "answers" / path.name).read_text(encoding="utf-8")
-        response = text_format.Parse(answer, predict_pb2.PredictResponse())
-        sample = Sample(_arrays(request.inputs), _arrays(response.outputs))
+        request, response = (
+            text_format.Parse((folder / side / path.name).read_text(encoding="utf-8"), message())
+            for side, message in zip(
+                ("requests", "answers"), forms.MESSAGES.get(path.stem, _PREDICT), strict=True
+            )
+        )
+        if path.stem in forms.MESSAGES:
+            sample = Sample(forms.asked(request), forms.answered(response))
+        else:
+            sample = Sample(_arrays(request.inputs), _arrays(response.outputs))
         found[request.model_spec.signature_name] = sample
     return found
 
@@ -42,12 +51,16 @@ def grpc_difference(model: Model, samples: Mapping[str, Sample]) -> float:
 
 
 def rest_difference(model: Model, folder: Path) -> float:
-    """The same for the REST samples, whose requests are in rows or in columns."""
+    """The same for the REST samples, whose requests are in rows, in columns or in examples."""
     worst = 0.0
     for path in sorted((folder / "requests").glob("*.json")):
         request = json.loads(path.read_text(encoding="utf-8"))
         answer = json.loads((folder / "answers" / path.name).read_text(encoding="utf-8"))
         signature = request["signature_name"]
+        if "examples" in request:
+            found = model.ask(signature, forms.examples(request["examples"]))
+            worst = max(worst, _worst(found, forms.answered_rest(signature, answer["results"])))
+            continue
         types = model.input_types(signature)
         if "instances" in request:
             columns = {name: [row[name] for row in request["instances"]] for name in types}
@@ -62,8 +75,12 @@ def warm_up(model: Model, file: Path) -> int:
     """Answers every record as a server does before it announces a version; how many there are."""
     count = 0
     for record in tf.data.TFRecordDataset(str(file)):
-        request = prediction_log_pb2.PredictionLog.FromString(record.numpy()).predict_log.request
-        model.ask(request.model_spec.signature_name, _arrays(request.inputs))
+        log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
+        kind = log.WhichOneof("log_type")
+        request = getattr(log, kind).request
+        on_tensors = kind == "predict_log"
+        inputs = _arrays(request.inputs) if on_tensors else forms.asked(request)
+        model.ask(request.model_spec.signature_name, inputs)
         count += 1
     return count
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .forms import examples
 from .model import Array, Model, Tensors, difference
 
 HISTORY = ("history_items", "history_times")
@@ -143,8 +144,9 @@ def _twins(model: Model, history: Tensors) -> float:
             "candidate_items": items,
             "exclude_items": items,
             "checkpoint_times": latest,
+            "item": items[:, 0],
+            "engaged": np.ones(batch, bool),
         }
-        inputs = history | {key: value for key, value in extra.items() if key in needed}
         facets = model.facets(name)
         neutral = {
             "actions": np.full((batch, length), b"", object),
@@ -154,6 +156,8 @@ def _twins(model: Model, history: Tensors) -> float:
             "event_gain": np.ones((batch, length), np.float32),
             "conformity_gain": np.ones(batch, np.float32),
         }
+        given = history | extra | neutral
+        inputs = {key: given[key] for key in needed}
         full, plain = model.ask(name, inputs | neutral), model.ask(short, inputs)
         worst = max(worst, *(difference(full[key], plain[key]) for key in plain))
     return worst
@@ -196,6 +200,48 @@ def _empty(model: Model, history: Tensors) -> float:
     return worst
 
 
+def _classified(model: Model, history: Tensors) -> float:
+    first = _recommend(model, history)
+    best = first["items"][:, :1]
+    found = model.ask("classify", _examples(history, exclude_items=best))
+    expected = _recommend(model, history, exclude=best)
+    worst = difference(found["scores"], expected["probabilities"])
+    return max(worst, difference(found["classes"], expected["items"]))
+
+
+def _regressed(model: Model, history: Tensors) -> float:
+    best = _recommend(model, history)["items"][:, :1]
+    found = model.ask("regress", _examples(history, candidate_items=best))
+    return difference(found["outputs"], _scores(model, history, best)["intensity"][:, 0])
+
+
+def _examples(history: Tensors, **features: Array) -> Tensors:
+    columns = {**history, **features}
+    names = list(columns)
+    rows = zip(*columns.values(), strict=True)
+    return examples([dict(zip(names, row, strict=True)) for row in rows])
+
+
+def _surprised(model: Model, history: Tensors) -> float:
+    """The loss of an event is that of its probability; of an unknown item nothing is learned."""
+    items = _recommend(model, history)["items"][:, 0]
+    batch = len(items)
+    facets = model.facets("update_user")
+    state = {
+        "facet_gain": np.ones((batch, facets), np.float32),
+        "conformity_gain": np.ones(batch, np.float32),
+    }
+    p = _scores(model, history, items[:, None])["probability"][:, 0].astype(np.float64)
+    worst = 0.0
+    for engaged, loss in ((True, -np.log(p)), (False, -np.log1p(-p))):
+        event = {"item": items, "engaged": np.full(batch, engaged)}
+        found = model.ask("update_user", history | state | event)
+        worst = max(worst, difference(found["log_loss"][p < 1], loss[p < 1]))
+    event["item"] = np.full(batch, NOWHERE, object)
+    found = model.ask("update_user", history | state | event)
+    return max(worst, *(difference(found[name], gain) for name, gain in state.items()))
+
+
 RULES = [
     Rule("serving_default is recommend", ("serving_default", "recommend"), _default),
     Rule("recommend goes down the scores of score", ("recommend", "score"), _ranked),
@@ -207,6 +253,13 @@ RULES = [
     ),
     Rule("distribution is softmax(score / T)", ("distribution", "recommend", "score"), _softmax),
     Rule("distribution adds up to 1", ("distribution",), _total),
+    Rule("classify is recommend, asked with tf.Examples", ("classify", "recommend"), _classified),
+    Rule("regress is the intensity of score", ("regress", "recommend", "score"), _regressed),
+    Rule(
+        "update_user loses the logarithm of score's probability",
+        ("update_user", "recommend", "score"),
+        _surprised,
+    ),
     Rule("a _full twin with nothing asked is its short form", ("recommend_full",), _twins),
     Rule("a user alone, padded, is answered as in a batch", ("recommend",), _alone),
     Rule("unknown candidates are flagged and get 0", ("score",), _unknown),

@@ -1,0 +1,103 @@
+"""Numbers as they lie in the SavedModel. A graph reads them as float32, whatever they lie in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+Storage = Literal["float32", "float16", "int8"]
+
+# Smaller weights (biases, norms) stay as they are: they are few and every one of them counts.
+_LEAST = 1024
+_LARGEST = 127
+
+
+class Stored:
+    """An array of two or more dimensions.
+
+    As int8 a number is q·r·c: q from -127 to 127, c the largest absolute number of its column, r
+    what makes the row's largest |x / c| come out at 127. Columns have a scale of their own because
+    they may be different things: a row of the item matrix holds facets beside log-popularity.
+
+    Arguments:
+        values: [rows, ...], none of them larger than 65,504 as float16.
+        storage: how they lie in the file.
+        name: of the variables.
+
+    Example:
+        >>> two = Stored(np.array([[1.0, 100.0], [-0.5, 25.0]], np.float32), "int8", "two")
+        >>> two.whole().numpy().round(2).tolist()
+        [[1.0, 100.0], [-0.5, 25.0]]
+    """
+
+    def __init__(self, values: npt.NDArray[np.float32], storage: Storage, name: str) -> None:
+        def variable(numbers: Any, suffix: str = "") -> Any:
+            return tf.Variable(numbers, trainable=False, name=name + suffix)
+
+        self.shape = values.shape
+        self._scales: tuple[Any, Any] | None = None
+        if storage != "int8":
+            self._numbers = variable(values.astype(storage))
+            return
+        flat = values.reshape(len(values), -1)
+        column = _or_one(np.abs(flat).max(axis=0, keepdims=True, initial=0))
+        row = _or_one(np.abs(flat / column).max(axis=1, keepdims=True, initial=0)) / _LARGEST
+        self._numbers = variable(np.rint(flat / column / row).astype(np.int8))
+        self._scales = variable(row, "_rows"), variable(column, "_columns")
+
+    def whole(self) -> Any:
+        """float32 [rows, ...]."""
+        found = tf.cast(self._numbers, tf.float32)
+        if self._scales is None:
+            return found
+        row, column = self._scales
+        return tf.reshape(found * row * column, self.shape)
+
+    def rows(self, numbers: Any) -> Any:
+        """Some rows of a matrix: int32 [...], none negative -> float32 [..., columns]."""
+        found = tf.cast(tf.gather(self._numbers, numbers), tf.float32)
+        if self._scales is None:
+            return found
+        row, column = self._scales
+        return found * tf.gather(row, numbers) * column
+
+
+class StoredWeights(keras.StatelessScope):  # type: ignore[misc]
+    """What is traced in this scope reads the large weights of Keras layers as they are stored.
+
+    Arguments:
+        weights: of the layers. Those that no graph reads cost nothing in the file.
+        storage: of the large ones; float32 is what they are in anyway.
+
+    Example:
+        >>> layer = keras.layers.Dense(64)
+        >>> layer.build((None, 64))
+        >>> with StoredWeights(layer.weights, "int8"):  # doctest: +SKIP
+        ...     graph = tf.function(layer).get_concrete_function(tf.TensorSpec([None, 64]))
+    """
+
+    def __init__(self, weights: Iterable[Any], storage: Storage) -> None:
+        super().__init__()
+        self._stored = {
+            id(weight): Stored(np.asarray(weight.value, np.float32), storage, weight.name)
+            for weight in weights
+            if storage != "float32"
+            and len(weight.shape) > 1
+            and np.prod(weight.shape) >= _LEAST
+            and keras.backend.is_float_dtype(weight.dtype)
+        }
+
+    def get_current_value(self, variable: Any) -> Any:
+        """Keras asks for it where a layer reads a variable; None: what the variable holds."""
+        stored = self._stored.get(id(variable))
+        return None if stored is None else stored.whole()
+
+
+def _or_one(scale: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """What nothing was larger than need not be divided by."""
+    return np.where(scale > 0, scale, np.float32(1))
