@@ -126,7 +126,7 @@ def main(argv: Sequence[str]) -> int:
     if flags.index == "exact" and (flags.lists or flags.probes):
         raise UserError("--lists and --probes are those of an index: say --index ivf too")
     search = IndexOptions(flags.index, flags.lists, flags.probes, flags.min_recall)
-    storage = flags.quantize or "float32"
+    storage: Storage = flags.quantize or "float32"
     return export(
         flags.run, flags.models, flags.keep, flags.top_k, flags.name, search, flags.vectors, storage
     )
