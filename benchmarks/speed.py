@@ -59,6 +59,7 @@ def tfrec_worker(log: Path, epochs: int, rows: int) -> dict[str, float]:
             data,
             train,
             count_items(train, data.num_items),
+            cold=None,
             replicas=1,
             keep_seen=True,  # as the other side does
         )

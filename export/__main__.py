@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from export.index.options import KINDS, IndexOptions, RecallError
 from export.versions import locked, new_version, remove_older, versions
 from tfrec.console import say, size
 from tfrec.errors import UserError, command
-from tfrec.run import must_be_run
+from tfrec.run import load_data, must_be_run
 
 if TYPE_CHECKING:
     from export.check import Report
@@ -27,13 +28,25 @@ examples:
   python -m export runs/a models/shop --keep 3      and deletes all but the newest three
   python -m export runs/a models/shop --top-k 500 --name shop
   python -m export runs/a models/shop --quantize int8      smaller, and says what that costs
+  python -m export runs/a models/shop --index ivf     for a large catalogue, see below
+  python -m export runs/a models/shop --vectors v     for faiss or a vector database: in v/
+                                                      users.parquet, items.parquet (id, vector);
+                                                      a product of two vectors is the score
 
 A version is a SavedModel with the tokenizer, the catalogue and the calibration inside; a client
 sends strings. In its assets.extra: contract.json, MODEL_CARD.md, samples/ and warm-up records.
 Beside the versions, to be edited as you like: model.config, monitoring.config, batching.config,
 docker-compose.yaml. A version that fails its check (python -m export.check) is not published; a
 kill at any moment leaves the earlier versions as they were.
-exit codes: 0 done, 1 the check failed, 2 something to correct in options or run, 130 Ctrl-C
+
+A recommendation compares all items, which is exact. With --index ivf it compares those of some
+lists, as few as find --min-recall of the ten best for real users of the log, and the same of the
+next ten with those excluded; what was measured is printed and stands in contract.json. It pays
+from about 50,000 items and runs on any TensorFlow Serving. --index scann needs a server with
+ScaNN's operations and pip install 'tfrec[scann]' here. Only `recommend` uses an index; its
+probabilities are then of the items that were compared, a little above those of `score`.
+exit codes: 0 done, 1 the check failed or the recall is too low, 2 something to correct in options
+or run, 130 Ctrl-C
 """
 
 
@@ -67,6 +80,32 @@ def parser() -> argparse.ArgumentParser:
         "they are read as float32. The version is compared with one in float32, which takes as "
         "long again (default float32)",
     )
+    made.add_argument(
+        "--vectors",
+        metavar="DIR",
+        type=Path,
+        help="also write users and items as vectors: DIR/users.parquet, DIR/items.parquet",
+    )
+    index = made.add_argument_group("Index")
+    index.add_argument(
+        "--index",
+        choices=KINDS,
+        default="exact",
+        help="how recommendations are searched for (default exact)",
+    )
+    index.add_argument(
+        "--min-recall",
+        metavar="R",
+        type=float,
+        default=IndexOptions().min_recall,
+        help="recall@10 below which nothing is published (default %(default)s)",
+    )
+    index.add_argument(
+        "--lists", metavar="N", type=int, help="of items (default 4 times the root of their number)"
+    )
+    index.add_argument(
+        "--probes", metavar="N", type=int, help="lists that are read (default as few as will do)"
+    )
     return made
 
 
@@ -82,8 +121,14 @@ def main(argv: Sequence[str]) -> int:
             f"--name {flags.name!r} must be letters, digits, '_', '.' and '-', because it becomes "
             "part of addresses and paths"
         )
+    if not 0 < flags.min_recall <= 1:
+        raise UserError(f"--min-recall {flags.min_recall} must be above 0 and at most 1")
+    if flags.index == "exact" and (flags.lists or flags.probes):
+        raise UserError("--lists and --probes are those of an index: say --index ivf too")
+    search = IndexOptions(flags.index, flags.lists, flags.probes, flags.min_recall)
+    storage: Storage = flags.quantize or "float32"
     return export(
-        flags.run, flags.models, flags.keep, flags.top_k, flags.name, flags.quantize or "float32"
+        flags.run, flags.models, flags.keep, flags.top_k, flags.name, search, flags.vectors, storage
     )
 
 
@@ -109,6 +154,8 @@ def export(
     keep: int | None,
     top_k: int,
     name: str,
+    index: IndexOptions = IndexOptions(),  # noqa: B008
+    vectors: Path | None = None,
     storage: Storage = "float32",
 ) -> int:
     """Writes the next version and the files beside it.
@@ -119,10 +166,13 @@ def export(
         keep: versions that stay; None: all.
         top_k: items of a recommendation.
         name: under which clients ask for the model.
+        index: how recommendations are searched for.
+        vectors: folder for users and items as vectors, see `export.vectors`; None: not written.
         storage: of item vectors and large weights in the file.
 
     Returns:
-        The exit code: 1 where the version failed its check and was not published.
+        The exit code: 1 where the version failed its check, or its index misses too much, and was
+        not published.
 
     Raises:
         UserError: the run is not finished or damaged, its contract would break the clients of
@@ -134,7 +184,7 @@ def export(
     """
     from export.check import EXIT_FAILED, print_report
     from export.comparison import print_comparison
-    from export.configs import write_configs
+    from export.configs import IMAGE, SCANN_IMAGE, write_configs
     from export.model_card import read_results
 
     results = read_results(must_be_run(run))
@@ -142,9 +192,16 @@ def export(
         with locked(models):
             with new_version(models) as draft:
                 say(f"writing version {draft.number} of {models}")
-                written = _write(run, results, models, draft.folder, top_k, name, storage)
+                written = _write(
+                    run, results, models, draft.folder, top_k, name, index, vectors, storage
+                )
             removed = remove_older(models, keep) if keep is not None else []
-            kept = write_configs(models, name)
+            image = SCANN_IMAGE if index.kind == "scann" else IMAGE
+            kept = write_configs(models, name, image)
+    except RecallError as failed:
+        say(f"FAIL  {failed}")
+        say("\nthe version is not published; earlier ones are untouched")
+        return EXIT_FAILED
     except CheckFailedError as failed:
         print_report(failed.report)
         say("\nthe version fails its check and is not published; earlier ones are untouched")
@@ -170,6 +227,8 @@ def _write(
     folder: Path,
     top_k: int,
     name: str,
+    index: IndexOptions,
+    vectors: Path | None,
     storage: Storage,
 ) -> Written:
     from export.check import check_version
@@ -178,16 +237,17 @@ def _write(
     from export.requests import requests
     from export.sample_files import write_samples
     from export.saved_model import save_run
+    from export.vectors import write_vectors
     from export.warmup import write_warmup
 
-    exported = save_run(run, folder, top_k, storage)
+    exported = save_run(run, folder, top_k, index, storage)
     _must_fit(signatures(folder), models)
     say("asking it for the samples")
     exchanges = write_samples(folder, name, requests(exported))
     write_warmup(folder, exchanges)
     comparison = None
     if storage != "float32":
-        comparison = _compare(run, folder, exported, top_k)
+        comparison = _compare(run, folder, exported, top_k, index)
     card = model_card(exported, results, comparison)
     (folder / EXTRA / CARD).write_text(card, encoding="utf-8")
     sizes = exported.sizes
@@ -197,15 +257,23 @@ def _write(
         "facets": sizes.facets,
         "embedding": sizes.embedding,
     }
-    write_contract(folder, sizes.model, vocabulary)
+    if exported.indexed is not None:
+        say(exported.indexed.sentence())
+    write_contract(folder, sizes.model, vocabulary, exported.indexed)
     say("checking it in a process that can import neither tfrec nor export")
     report = check_version(folder)
     if not report.passed:
         raise CheckFailedError(report)
+    if vectors is not None:
+        say(f"writing vectors into {vectors}")
+        data = load_data(run, exported.config)
+        write_vectors(folder, data, sizes.max_length, vectors)
     return Written(len(exported.signatures), report, comparison)
 
 
-def _compare(run: Path, folder: Path, exported: Exported, top_k: int) -> Comparison:
+def _compare(
+    run: Path, folder: Path, exported: Exported, top_k: int, index: IndexOptions
+) -> Comparison:
     """Beside the same run in float32, which nobody else will ever see."""
     from tempfile import TemporaryDirectory
 
@@ -215,7 +283,7 @@ def _compare(run: Path, folder: Path, exported: Exported, top_k: int) -> Compari
     say("comparing it with the same run in float32")
     with TemporaryDirectory() as beside:
         original = Path(beside) / "1"
-        save_run(run, original, top_k)
+        save_run(run, original, top_k, index)
         return compare_versions(original, folder, exported, run)
 
 

@@ -19,6 +19,10 @@ from export.graph.new_items import NewItems
 from export.graph.sentences import Sentences
 from export.graph.sequence import SequenceReader
 from export.graph.stored import Storage, StoredWeights
+from export.histories import Histories
+from export.index.build import build as build_index
+from export.index.options import IndexOptions, IndexReport
+from export.samples import MOST_EVENTS
 from export.signatures import FORMS, FULL, HISTORY, Sizes
 from tfrec.data.prepared import PreparedData
 from tfrec.evaluation.ranking import tie_order
@@ -35,15 +39,18 @@ from tfrec.text.encoder import load_encoder
 from tfrec.trained import Trained
 
 Call = Callable[..., dict[str, Any]]
+INDEX_USERS = 2000
 
 
 class Assembled(NamedTuple):
     """answers: by the name of a signature without its suffix. kept: tables, which have to be saved
-    with the graphs. weights: a scope to trace the answers in."""
+    with the graphs. indexed: None where recommendations are searched for exactly. weights: a scope
+    to trace the answers in."""
 
     answers: dict[str, Call]
     sizes: Sizes
     kept: list[Any]
+    indexed: IndexReport | None
     weights: StoredWeights
 
 
@@ -52,6 +59,7 @@ def assemble(
     trained: Trained,
     readouts: Readouts,
     top_k: int,
+    search: IndexOptions,
     storage: Storage = "float32",
 ) -> Assembled:
     """Puts the run's parts where a graph finds them.
@@ -59,7 +67,11 @@ def assemble(
     Arguments:
         config, trained, readouts: of the run.
         top_k: items in a recommendation.
+        search: how they are found.
         storage: how large arrays lie in the file.
+
+    Raises:
+        RecallError: the index does not reach the recall that is promised.
     """
     data, model = trained.data, trained.model
     catalogue = _catalogue(data, model, config.training.seed, storage)
@@ -82,6 +94,11 @@ def assemble(
         min(top_k, data.num_items),
         config.evaluation.keep_seen,
     )
+    indexed = None
+    if search.kind != "exact":
+        seed = config.training.seed
+        users = np.random.default_rng(seed).permutation(data.num_users)[:INDEX_USERS]
+        indexed = build_index(answers, Histories(data, MOST_EVENTS).of(users), search, seed)
     found: dict[str, Call] = {
         "recommend": _of_user(answers, answers.recommend),
         "score": _of_user(answers, answers.score),
@@ -112,7 +129,7 @@ def assemble(
         strengths=strength is not None,
         texts="embed_text" in found,
     )
-    return Assembled(found, sizes, kept, StoredWeights(weights, storage))
+    return Assembled(found, sizes, kept, indexed, StoredWeights(weights, storage))
 
 
 def _of_user(answers: Answers, method: Callable[..., dict[str, Any]]) -> Call:

@@ -67,17 +67,22 @@ services:
 """
 
 
-def configs(name: str) -> dict[str, str]:
+# Has ScaNN's operations too. Where it is older than the TensorFlow that wrote the model, build it
+# from the Dockerfile that ScaNN publishes in tf_serving/.
+SCANN_IMAGE = "google/tf-serving-scann"
+
+
+def configs(name: str, image: str = IMAGE) -> dict[str, str]:
     """File name -> text, for the model folder of a model that is served as `name`."""
     return {
         "model.config": _MODEL.format(name=name),
         "monitoring.config": _MONITORING,
         "batching.config": _BATCHING,
-        "docker-compose.yaml": _COMPOSE.format(name=name, image=IMAGE),
+        "docker-compose.yaml": _COMPOSE.format(name=name, image=image),
     }
 
 
-def write_configs(models: Path, name: str) -> list[str]:
+def write_configs(models: Path, name: str, image: str = IMAGE) -> list[str]:
     """Writes the files that are missing; one that is there may have been edited and is kept.
 
     Returns:
@@ -87,7 +92,7 @@ def write_configs(models: Path, name: str) -> list[str]:
         UserError: one cannot be written.
     """
     kept = []
-    for file, text in configs(name).items():
+    for file, text in configs(name, image).items():
         path = models / file
         try:
             if not path.exists():

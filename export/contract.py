@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from export.index.options import IndexReport
 from tfrec.console import import_tensorflow
 from tfrec.errors import UserError
 
@@ -22,23 +23,28 @@ Contract = dict[str, Any]
 Signatures = dict[str, dict[str, dict[str, dict[str, Any]]]]
 
 
-def write_contract(folder: Path, model: str, vocabulary: Mapping[str, int]) -> Contract:
+def write_contract(
+    folder: Path, model: str, vocabulary: Mapping[str, int], index: IndexReport | None = None
+) -> Contract:
     """Writes assets.extra/contract.json into a version's folder, last of all its files.
 
     The file holds `format_version`; `model`; `vocabulary`, the number of items and the like;
-    `signatures`, for each its inputs and outputs with dtype and shape, where -1 is any size; and
-    `files`, the SHA-256 of every other file of the version.
+    `signatures`, for each its inputs and outputs with dtype and shape, where -1 is any size;
+    `index`, where recommendations are not searched for exactly, how and how well; and `files`, the
+    SHA-256 of every other file of the version.
 
     Arguments:
         folder: of the version, with its SavedModel.
         model: its kind, e.g. "ledger".
         vocabulary: how many there are of what, e.g. {"items": 3416}.
+        index: None for exact search.
     """
     contract = {
         "format_version": FORMAT_VERSION,
         "model": model,
         "vocabulary": dict(vocabulary),
         "signatures": signatures(folder),
+        **({} if index is None else {"index": index.promises()}),
         "files": hashes(folder),
     }
     text = json.dumps(contract, indent=1, ensure_ascii=False) + "\n"

@@ -129,8 +129,10 @@ def _texts(config: RunConfig) -> Iterator[str]:
     if encoder == "none":
         yield "The model reads no texts."
     else:
+        tuned = config.tuning.tunes
+        how = f"tuned with the model ({config.tuning.text_tuning})" if tuned else "as it is"
         yield (
-            f"Item texts are read by {markdown_text(encoder)}, as it is. Its licence is that of "
+            f"Item texts are read by {markdown_text(encoder)}, {how}. Its licence is that of "
             "its publisher and holds for what is derived from it."
         )
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from export.index.options import IndexOptions, IndexReport
 from export.samples import Sample, newest_users
 from export.signatures import FORMS, Signature, Sizes, contract, inputs
 from tfrec.atomic import written
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 TOP_K = 100
 DEFAULT = "serving_default"
+EXACT = IndexOptions()
 
 
 class Exported(NamedTuple):
@@ -30,6 +32,7 @@ class Exported(NamedTuple):
         sizes: what the run fixes.
         config: of the run. epoch: that the weights are from, counted from 1.
         samples: real histories, of the users with the newest events of the log.
+        indexed: how recommendations are searched for; None: exactly.
         storage: how the large arrays lie in the file.
     """
 
@@ -38,19 +41,28 @@ class Exported(NamedTuple):
     config: RunConfig
     epoch: int
     samples: list[Sample]
+    indexed: IndexReport | None
     storage: Storage = "float32"
 
 
-def save_run(run: Path, folder: Path, top_k: int = TOP_K, storage: Storage = "float32") -> Exported:
+def save_run(
+    run: Path,
+    folder: Path,
+    top_k: int = TOP_K,
+    index: IndexOptions = EXACT,
+    storage: Storage = "float32",
+) -> Exported:
     """Writes a run as a SavedModel.
 
     Arguments:
         run: of `python -m tfrec.train`, finished.
         folder: to be made; whoever calls sees to it that half a folder is never served.
         top_k: items in a recommendation; at most the whole catalogue.
+        index: how they are searched for.
         storage: how the large arrays lie in the file.
 
     Raises:
+        RecallError: the index does not reach the recall that is promised.
         UserError: the run is not finished or damaged, its data or its text encoder is gone, or the
             folder cannot be written.
 
@@ -64,12 +76,13 @@ def save_run(run: Path, folder: Path, top_k: int = TOP_K, storage: Storage = "fl
     tf = import_tensorflow()
     from export.assembly import assemble
     from tfrec.interest.readouts import Readouts
-    from tfrec.trained import load_trained
+    from tfrec.trained import load_trained, with_own_encoder
 
     # First what an unfinished run does not have: it says so at once.
     readouts = Readouts.load(run)
     trained = load_trained(run, config)
-    assembled = assemble(config, trained, readouts, top_k, storage)
+    own = with_own_encoder(run, config)
+    assembled = assemble(own, trained, readouts, top_k, index, storage)
     signatures = contract(assembled.sizes)
     with assembled.weights:
         graphs = {
@@ -83,12 +96,21 @@ def save_run(run: Path, folder: Path, top_k: int = TOP_K, storage: Storage = "fl
     root.variables_read = list({id(v): v for g in graphs.values() for v in g.variables}.values())
     root.kept = assembled.kept
     try:
-        tf.saved_model.save(root, str(folder), signatures=graphs)
+        # TensorFlow asks for a word before it saves operations that are not its own.
+        named = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"])
+        tf.saved_model.save(root, str(folder), signatures=graphs, options=named)
         _name_methods(folder)
     except (OSError, tf.errors.OpError) as error:
         raise UserError(f"cannot write {folder}: {error}") from None
-    samples = newest_users(trained.data)
-    return Exported(signatures, assembled.sizes, config, trained.epoch, samples, storage)
+    return Exported(
+        signatures,
+        assembled.sizes,
+        config,
+        trained.epoch,
+        newest_users(trained.data),
+        assembled.indexed,
+        storage,
+    )
 
 
 def _name_methods(folder: Path) -> None:

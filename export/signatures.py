@@ -229,7 +229,7 @@ EMBED_ITEMS = Signature(
 )
 
 EMBED_TEXT = Signature(
-    "a new item by its text alone, with the quality and the popularity of a typical item",
+    "a new item by its text alone: typical in quality, as popular as items with such texts are",
     {"texts": Tensor("string", "B", "as the run's template makes them of an item's columns")},
     {"embedding": Tensor("float32", "B S", "in the space of `embed_items`")},
     reads_history=False,

@@ -181,6 +181,7 @@ class BatchingRunner:
                     f"{self._parameters.max_enqueued}",
                 )
             tasks = []
+            waiting = len(queue)
             at, now = 0, time.monotonic()
             while at < rows:
                 if at or not room:
@@ -195,7 +196,10 @@ class BatchingRunner:
                 queue[-1].rows += size
                 tasks.append(task)
                 at += size
-            self._changed.notify()
+            # A thread has to look when a batch begins, for its time-out, and when one is full. To
+            # wake it for every request between would cost more than the request itself.
+            if len(queue) > waiting or queue[-1].rows >= limit:
+                self._changed.notify()
             return tasks
 
     def _work(self) -> None:

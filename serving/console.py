@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import traceback
 from typing import Any
 
 log = logging.getLogger("serving")
@@ -35,14 +36,19 @@ for line in sys.stdin.buffer:
 """
 
 
+class _Formatter(logging.Formatter):
+    """Says of an exception what kind it is and where, not its text, which may quote a request."""
+
+    def formatException(self, ei: Any) -> str:
+        kind, _, where = ei
+        return f"{''.join(traceback.format_tb(where))}{kind.__name__}"
+
+
 def set_up_logging() -> None:
     """Time, level and text on standard error; contents of requests are never logged."""
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO,
-        format="%(asctime)s %(levelname).1s %(message)s",
-        datefmt="%H:%M:%S",
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter("%(asctime)s %(levelname).1s %(message)s", "%H:%M:%S"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 def quiet_stderr() -> None:

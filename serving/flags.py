@@ -86,9 +86,24 @@ class Flags:
     enable_serialization_as_tensor_content: Annotated[
         bool, "Answer with tensor_content instead of float_val and the like."
     ] = False
+    api_keys_file: Annotated[
+        str,
+        "File of API keys, one per line, '#' begins a comment; only its owner and group may touch "
+        "it (chmod 600). Requests then need x-api-key: KEY or authorization: Bearer KEY, as gRPC "
+        "metadata or HTTP header; the health service and a model's status over REST stay open. "
+        "A changed file counts at once (own flag).",
+    ] = ""
     max_message_bytes: Annotated[
         int, "Largest gRPC message or REST body, before and after gzip (own flag)."
     ] = INT32_MAX
+    max_tensor_bytes: Annotated[
+        int, "Largest input that a request may hold or expand to (own flag)."
+    ] = 2**31
+    max_request_rows: Annotated[
+        int,
+        "Most rows (size of the inputs' first dimension) of a request, batched with others or not; "
+        "0: any number (own flag).",
+    ] = 0
     version: Annotated[bool, "Print the version and end."] = False
     help: Annotated[bool, "Print this and end."] = False
 

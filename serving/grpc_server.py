@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
+from serving.api_keys import ApiKeys
 from serving.flags import Flags
 from serving.grpc_services import ModelService, PredictionService
 from serving.protos import SSLConfig, read_text
@@ -19,8 +21,14 @@ from serving.status import Code, ServingError, invalid
 BATCHING_THREADS = 64
 
 
-def start_grpc(flags: Flags, service: Service) -> Any:
+_HEALTH = "/grpc.health.v1.Health/"
+
+
+def start_grpc(flags: Flags, service: Service, keys: ApiKeys | None = None) -> Any:
     """Opens the port and the socket that the flags name.
+
+    Arguments:
+        keys: what requests must bring, but for those of the health service.
 
     Returns:
         The running server; `stop(grace)` ends it.
@@ -33,6 +41,7 @@ def start_grpc(flags: Flags, service: Service) -> Any:
         threads = max(threads, BATCHING_THREADS)
     server = grpc.server(
         ThreadPoolExecutor(max(1, threads), "grpc"),
+        interceptors=[_Guard(keys)] if keys else [],
         options=[
             ("grpc.max_receive_message_length", flags.max_message_bytes),
             ("grpc.max_send_message_length", flags.max_message_bytes),
@@ -59,6 +68,30 @@ def start_grpc(flags: Flags, service: Service) -> Any:
             raise ServingError(Code.UNAVAILABLE, f"cannot listen on {address}: {error}") from None
     server.start()
     return server
+
+
+class _Guard(grpc.ServerInterceptor):  # type: ignore[misc]
+    """Turns away calls without a key before their message is read."""
+
+    def __init__(self, keys: ApiKeys) -> None:
+        self._keys = keys
+
+    def intercept_service(self, continuation: Callable[[Any], Any], details: Any) -> Any:
+        if details.method.startswith(_HEALTH):
+            return continuation(details)
+        sent = {
+            name: value for name, value in details.invocation_metadata if isinstance(value, str)
+        }
+        try:
+            self._keys.check(sent)
+        except ServingError as error:
+            message = error.message
+
+            def refuse(_: Any, context: Any) -> None:
+                context.abort(grpc.StatusCode.UNAUTHENTICATED, message)
+
+            return grpc.unary_unary_rpc_method_handler(refuse)
+        return continuation(details)
 
 
 def grpc_addresses(flags: Flags) -> list[str]:

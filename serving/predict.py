@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from serving.limits import too_large
 from serving.loader import DEFAULT_SIGNATURE, Runner, Signature
 from serving.status import Code, ServingError, invalid
-from serving.tensors import Array, data_type, from_proto, type_name
+from serving.tensors import MAX_BYTES, Array, TooLarge, data_type, from_proto, type_name
 
 
 def find_signature(signatures: Mapping[str, Signature], name: str) -> Signature:
@@ -18,8 +19,13 @@ def find_signature(signatures: Mapping[str, Signature], name: str) -> Signature:
     return signatures[name]
 
 
-def read_inputs(signature: Signature, protos: Mapping[str, Any]) -> dict[str, Array]:
+def read_inputs(
+    signature: Signature, protos: Mapping[str, Any], max_bytes: int = MAX_BYTES
+) -> dict[str, Array]:
     """TensorProtos of a request -> arrays by name, all of the signature's inputs.
+
+    Arguments:
+        max_bytes: what one of them may expand to.
 
     Raises:
         ServingError: names that do not fit the signature, or something that is no tensor.
@@ -29,7 +35,9 @@ def read_inputs(signature: Signature, protos: Mapping[str, Any]) -> dict[str, Ar
     for alias in signature.inputs:
         if alias in protos:
             try:
-                arrays[alias] = from_proto(protos[alias])
+                arrays[alias] = from_proto(protos[alias], max_bytes)
+            except TooLarge:
+                raise too_large(alias, max_bytes) from None
             except (ValueError, OverflowError, MemoryError):
                 raise invalid(f"tensor parsing error: {alias}") from None
         else:

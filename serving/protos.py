@@ -5,69 +5,35 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
-from google.protobuf import wrappers_pb2 as wrappers
+from google.protobuf import text_format
 
+from serving.descriptors import Fields, message_classes
 from serving.status import invalid
 
 _PACKAGE = "tensorflow.serving"
-_SCALARS = {"bool": 8, "int64": 3, "string": 9}
-_REPEATED, _OPTIONAL = 3, 1
-
-# name of the field: (number, type, repeated)
-_MESSAGES: dict[str, dict[str, tuple[int, str, bool]]] = {
+_MESSAGES: dict[str, Fields] = {
     "SSLConfig": {
-        "server_key": (1, "string", False),
-        "server_cert": (2, "string", False),
-        "custom_ca": (3, "string", False),
-        "client_verify": (4, "bool", False),
+        "server_key": (1, "string"),
+        "server_cert": (2, "string"),
+        "custom_ca": (3, "string"),
+        "client_verify": (4, "bool"),
     },
-    "PrometheusConfig": {"enable": (1, "bool", False), "path": (2, "string", False)},
-    "MonitoringConfig": {"prometheus_config": (1, f"{_PACKAGE}.PrometheusConfig", False)},
+    "PrometheusConfig": {"enable": (1, "bool"), "path": (2, "string")},
+    "MonitoringConfig": {"prometheus_config": (1, f"{_PACKAGE}.PrometheusConfig")},
     "BatchingParameters": {
-        "max_batch_size": (1, "google.protobuf.Int64Value", False),
-        "batch_timeout_micros": (2, "google.protobuf.Int64Value", False),
-        "max_enqueued_batches": (3, "google.protobuf.Int64Value", False),
-        "num_batch_threads": (4, "google.protobuf.Int64Value", False),
-        "thread_pool_name": (5, "google.protobuf.StringValue", False),
-        "allowed_batch_sizes": (6, "int64", True),
-        "pad_variable_length_inputs": (7, "bool", False),
-        "enable_large_batch_splitting": (8, "google.protobuf.BoolValue", False),
-        "max_execution_batch_size": (9, "google.protobuf.Int64Value", False),
+        "max_batch_size": (1, "google.protobuf.Int64Value"),
+        "batch_timeout_micros": (2, "google.protobuf.Int64Value"),
+        "max_enqueued_batches": (3, "google.protobuf.Int64Value"),
+        "num_batch_threads": (4, "google.protobuf.Int64Value"),
+        "thread_pool_name": (5, "google.protobuf.StringValue"),
+        "allowed_batch_sizes": (6, "repeated int64"),
+        "pad_variable_length_inputs": (7, "bool"),
+        "enable_large_batch_splitting": (8, "google.protobuf.BoolValue"),
+        "max_execution_batch_size": (9, "google.protobuf.Int64Value"),
     },
 }
 
-
-def _classes() -> dict[str, Any]:
-    # A pool of their own: a process that has the real files as well stays free of conflicts.
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(wrappers.DESCRIPTOR.serialized_pb)
-    file = descriptor_pb2.FileDescriptorProto(
-        name="serving/text_configs.proto",
-        package=_PACKAGE,
-        syntax="proto3",
-        dependency=[wrappers.DESCRIPTOR.name],
-    )
-    for message, fields in _MESSAGES.items():
-        entry = file.message_type.add(name=message)
-        for name, (number, kind, repeated) in fields.items():
-            field = entry.field.add(
-                name=name, number=number, label=_REPEATED if repeated else _OPTIONAL
-            )
-            if kind in _SCALARS:
-                field.type = _SCALARS[kind]
-            else:
-                field.type, field.type_name = 11, f".{kind}"
-    pool.AddSerializedFile(file.SerializeToString())
-    return {
-        message: message_factory.GetMessageClass(
-            pool.FindMessageTypeByName(f"{_PACKAGE}.{message}")
-        )
-        for message in _MESSAGES
-    }
-
-
-_by_name = _classes()
+_by_name = message_classes(_PACKAGE, _MESSAGES)
 SSLConfig = _by_name["SSLConfig"]
 MonitoringConfig = _by_name["MonitoringConfig"]
 BatchingParameters = _by_name["BatchingParameters"]

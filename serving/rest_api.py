@@ -14,6 +14,7 @@ from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2
 
 from serving import grpc_services, json_examples, json_tensors, json_write, predict
+from serving.api_keys import ApiKeys
 from serving.json_parse import parse, signature_name, to_text
 from serving.loader import DEFAULT_SIGNATURE
 from serving.models import Reference
@@ -40,6 +41,7 @@ _CORS = {
     "Access-Control-Allow-Methods": "POST, GET",
     "Access-Control-Allow-Headers": "Content-Type",
 }
+_CORS_WITH_KEYS = {"Access-Control-Allow-Headers": "Content-Type, Authorization, X-Api-Key"}
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class RestApi:
         prometheus_path: where the metrics are, or None for nowhere.
         cors: whether web pages of other origins may call.
         max_body: bytes that a compressed body may grow to.
+        keys: what requests must bring, but for those for a model's status.
     """
 
     def __init__(
@@ -67,11 +70,34 @@ class RestApi:
         prometheus_path: str | None = None,
         cors: bool = False,
         max_body: int = 2**31 - 1,
+        keys: ApiKeys | None = None,
     ) -> None:
         self._service = service
         self._prometheus_path = prometheus_path
         self._cors = cors
+        self._extra: Mapping[str, str] = _CORS if cors else {}
+        if cors and keys is not None:
+            self._extra = {**_CORS, **_CORS_WITH_KEYS}
         self._max_body = max_body
+        self._keys = keys
+
+    def turn_away(self, method: str, path: str, headers: Mapping[str, str]) -> Response | None:
+        """The answer to a request without a key; None for one that may be read on.
+
+        Arguments:
+            headers: of the request, whose names compare without case.
+        """
+        if self._keys is None or method == "OPTIONS":  # browsers ask first without any key
+            return None
+        status = _STATUS.fullmatch(path)
+        if method == "GET" and status is not None and not status.group(4):
+            return None
+        sent = {name.lower(): value for name, value in headers.items()}
+        try:
+            self._keys.check(sent)
+        except ServingError as error:
+            return self.refused(error.code, error.message)
+        return None
 
     def answer(
         self,
@@ -93,7 +119,7 @@ class RestApi:
             return Response(200, self._service.metrics.page().encode(), "text/plain")
         if not _OURS.fullmatch(bare):
             return Response(404, _NOT_FOUND, "text/html")
-        extra = _CORS if self._cors else {}
+        extra = self._extra
         if self._cors and method == "OPTIONS":
             allowed = _ORIGIN.fullmatch(headers.get("Origin", "")) is not None
             return Response(200 if allowed else 400, b"", headers=extra)
@@ -111,8 +137,7 @@ class RestApi:
 
     def refused(self, code: Code, message: str) -> Response:
         """For a request that is not looked into."""
-        extra = _CORS if self._cors else {}
-        return Response(HTTP_STATUS[code], json_write.error(message), headers=extra)
+        return Response(HTTP_STATUS[code], json_write.error(message), headers=self._extra)
 
     def _process(
         self,

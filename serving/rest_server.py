@@ -64,12 +64,14 @@ class RestServer:
         await self._runner.cleanup()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        body = await self._read(request)
-        if body is None:
-            too_large = f"The body is larger than {self._max_body} bytes"
-            found = self._api.refused(Code.RESOURCE_EXHAUSTED, too_large)
-        else:
-            found = await self._answer(request, body)
+        found = self._api.turn_away(request.method, request.raw_path, request.headers)
+        if found is None:
+            body = await self._read(request)
+            if body is None:
+                too_large = f"The body is larger than {self._max_body} bytes"
+                found = self._api.refused(Code.RESOURCE_EXHAUSTED, too_large)
+            else:
+                found = await self._answer(request, body)
         return web.Response(
             status=found.status,
             body=found.body,

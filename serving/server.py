@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from serving.api_keys import ApiKeys
 from serving.batching import BatchingRunner, read_parameters
 from serving.console import log
 from serving.flags import Flags
 from serving.keeper import Load, Schedule, Servable
+from serving.limits import Limits
 from serving.loader import Runner, SavedModel
 from serving.metrics import Metrics
 from serving.models import Models
@@ -31,6 +33,7 @@ def serve(flags: Flags, stop: threading.Event) -> None:
     """
     check(flags)
     configs, prometheus = model_configs(flags), prometheus_path(flags.monitoring_config_file)
+    keys = ApiKeys(flags.api_keys_file) if flags.api_keys_file else None
     metrics = Metrics()
     schedule = Schedule(
         flags.file_system_poll_wait_seconds,
@@ -49,7 +52,8 @@ def serve(flags: Flags, stop: threading.Event) -> None:
     from serving.rest_api import RestApi
     from serving.rest_server import RestServer
 
-    service = Service(models, metrics, flags.enable_signature_method_name_check)
+    limits = Limits(flags.max_request_rows, flags.max_tensor_bytes)
+    service = Service(models, metrics, flags.enable_signature_method_name_check, limits)
     # What exists by now stays: looking through it after every unload would take a second.
     gc.freeze()
     closing: list[Callable[[], None]] = []
@@ -57,14 +61,14 @@ def serve(flags: Flags, stop: threading.Event) -> None:
         models.configure(configs, stop.is_set)
         if stop.is_set():
             return
-        grpc_server = start_grpc(flags, service)
+        grpc_server = start_grpc(flags, service, keys)
         closing.append(lambda: grpc_server.stop(GRACE_SECONDS).wait())
         log.info("gRPC on %s", ", ".join(grpc_addresses(flags)))
         if flags.rest_api_port and flags.rest_api_port == flags.port:
             log.error("--rest_api_port cannot be same as --port: no REST API")
         elif flags.rest_api_port:
             cors = flags.rest_api_enable_cors_support
-            api = RestApi(service, prometheus, cors, flags.max_message_bytes)
+            api = RestApi(service, prometheus, cors, flags.max_message_bytes, keys)
             rest = RestServer(flags, api)
             closing.append(lambda: rest.stop(GRACE_SECONDS))
             log.info("REST on http://%s:%d/v1/models", flags.host, flags.rest_api_port)

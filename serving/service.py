@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from serving import inference, predict
 from serving.inference import CLASSIFY, REGRESS, Classes
 from serving.keeper import Servable
+from serving.limits import Limits
 from serving.loader import Runner, Signature
 from serving.metrics import Metrics
 from serving.models import Models, Reference
@@ -37,12 +38,20 @@ class Service:
     Arguments:
         models: where versions are found.
         check_methods: Classify and Regress only on signatures whose method_name says so.
+        limits: what one request may ask for.
     """
 
-    def __init__(self, models: Models, metrics: Metrics, check_methods: bool = False) -> None:
+    def __init__(
+        self,
+        models: Models,
+        metrics: Metrics,
+        check_methods: bool = False,
+        limits: Limits = Limits(),  # noqa: B008  (it is frozen)
+    ) -> None:
         self.models = models
         self.metrics = metrics
         self._check_methods = check_methods
+        self._limits = limits
 
     def predict(
         self,
@@ -55,7 +64,7 @@ class Service:
         """Named TensorProtos -> named arrays."""
         with self.held(reference) as servable:
             signature = predict.find_signature(servable.model.signatures, signature_name)
-            inputs = predict.read_inputs(signature, protos)
+            inputs = predict.read_inputs(signature, protos, self._limits.tensor_bytes)
             return self.run_predict(servable, signature, inputs, output_filter, deadline)
 
     def run_predict(
@@ -67,6 +76,7 @@ class Service:
         deadline: float | None,
     ) -> Answer:
         """Named arrays -> named arrays, on a version that is held."""
+        self._limits.check(inputs)
 
         def run(runner: Runner) -> dict[str, Array]:
             return predict.predict(runner, signature, inputs, output_filter, deadline)
@@ -98,6 +108,7 @@ class Service:
         deadline: float | None,
     ) -> Answer:
         """(signature name, method) each -> a list of `Classes` and arrays of values."""
+        self._limits.check({"examples": examples})
         with self.held(reference) as servable:
 
             def run(runner: Runner) -> list[Classes | Array]:
@@ -151,6 +162,7 @@ class Service:
         examples: Array,
         deadline: float | None,
     ) -> Answer:
+        self._limits.check({"examples": examples})
         with self.held(reference) as servable:
             signature = inference.find_signature(
                 servable.model.signatures, name, method, self._check_methods

@@ -61,6 +61,11 @@ class ServingError(Exception):
         self.code = code
         self.message = message
 
+    @property
+    def retryable(self) -> bool:
+        """Whether the same request may succeed a little later."""
+        return self.code is Code.UNAVAILABLE
+
     def __str__(self) -> str:
         return f"{self.code.name}: {self.message}"
 

@@ -15,6 +15,8 @@ STRING = 7
 # What a request may expand to: the last value of a typed field fills the rest of its shape, so a
 # few bytes could ask for terabytes.
 MAX_BYTES = 2**31
+# What a string counts for there, whatever is in it.
+STRING_BYTES = 64
 
 # DataType: the typed field, and the type in which its values are listed there.
 _FIELDS: dict[int, tuple[str, str]] = {
@@ -55,6 +57,10 @@ _NAMES = {1: "float", 2: "double", 3: "int32", 4: "uint8", 5: "int16", 6: "int8"
 _PACKED = {1: b"\x2a", 2: b"\x32"}  # key bytes of float_val and double_val as packed fields
 
 
+class TooLarge(ValueError):
+    """A tensor that would expand to more than is allowed."""
+
+
 def type_name(data_type: int) -> str:
     """A DataType as TensorFlow prints it.
 
@@ -88,13 +94,17 @@ def data_type(numpy: np.dtype[Any]) -> int:
     raise ValueError(f"no tensor of {numpy}")
 
 
-def from_proto(proto: Any) -> Array:
+def from_proto(proto: Any, max_bytes: int = MAX_BYTES) -> Array:
     """The array of a TensorProto.
 
     A typed field shorter than the shape is filled up with its last value, or with zeros when it
     is empty; surplus values are dropped. Both are TensorFlow's own rules.
 
+    Arguments:
+        max_bytes: what it may expand to.
+
     Raises:
+        TooLarge: it would be larger.
         ValueError: the shape, the type or the contents do not make a tensor.
     """
     if proto.tensor_shape.unknown_rank:
@@ -106,10 +116,12 @@ def from_proto(proto: Any) -> Array:
             raise ValueError("negative size")
         count *= size
     if proto.dtype == STRING:
-        return _strings(proto, shape, count)
+        return _strings(proto, shape, count, max_bytes)
     kind = numpy_type(proto.dtype) if proto.dtype in _FIELDS else None
-    if kind is None or count * kind.itemsize > MAX_BYTES:
-        raise ValueError("no such type, or too large")
+    if kind is None:
+        raise ValueError("no such type")
+    if count * kind.itemsize > max_bytes:
+        raise TooLarge
     if proto.tensor_content:
         if len(proto.tensor_content) != count * kind.itemsize:
             raise ValueError("tensor_content does not fit the shape")
@@ -162,9 +174,9 @@ def _filled(values: Array, count: int) -> Array:
     return filled
 
 
-def _strings(proto: Any, shape: tuple[int, ...], count: int) -> Array:
-    if count * 64 > MAX_BYTES:
-        raise ValueError("too large")
+def _strings(proto: Any, shape: tuple[int, ...], count: int, max_bytes: int) -> Array:
+    if count * STRING_BYTES > max_bytes:
+        raise TooLarge
     given = _split(proto.tensor_content, count) if proto.tensor_content else proto.string_val
     # An object array made element by element: NumPy would take sequences of bytes for rows.
     return objects(list(given)[:count], count).reshape(shape)

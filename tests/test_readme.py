@@ -44,7 +44,7 @@ def write_movielens(folder: Path) -> None:
 
 
 def write_clicks(folder: Path) -> None:
-    """clicks.csv and items.csv: forty shoppers who walk along the shelves."""
+    """clicks.csv, items.csv, new.csv: forty shoppers who walk along the shelves."""
     rng = np.random.default_rng(0)
     lines = ["uid,sku,ts"]
     for user in range(40):
@@ -53,6 +53,7 @@ def write_clicks(folder: Path) -> None:
     (folder / "clicks.csv").write_text("\n".join(lines) + "\n")
     rows = [f"s{n},thing number {n},shelf {n % 4}" for n in range(25)]
     (folder / "items.csv").write_text("\n".join(["item_id,title,category", *rows]) + "\n")
+    (folder / "new.csv").write_text("item_id,title,category\ns90,thing number ninety,shelf 2\n")
 
 
 @pytest.fixture(scope="module")

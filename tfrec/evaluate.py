@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfrec.config import resolve
 from tfrec.console import say
@@ -14,6 +14,9 @@ from tfrec.errors import UserError, command
 from tfrec.run import CONFIG, RunConfig, locked, must_be_run, read_epochs
 from tfrec.train import publish
 from tfrec.trained import load_trained
+
+if TYPE_CHECKING:
+    from tfrec.evaluation.results import Results
 
 EXAMPLES = """\
 examples:
@@ -85,17 +88,18 @@ def evaluate(run: Path, config: RunConfig, subset: str, out: Path) -> None:
 
     check(config.evaluation)
     with locked(run):
-        _evaluate(run, config, subset, out)
+        publish(ranked(run, config, subset, out), config, out)
 
 
-def _evaluate(run: Path, config: RunConfig, subset: str, out: Path) -> None:
+def ranked(run: Path, config: RunConfig, subset: str, out: Path) -> Results:
+    """The results on the cases of `subset`; the metrics of every case go into `out`."""
     from tfrec.evaluation.run_evaluation import evaluate_run, text_views
     from tfrec.models.build import DISPLAY_NAMES
     from tfrec.training import setup
 
     data, split, model, epoch = load_trained(run, config)
     say(f"weights of epoch {epoch}; {split.describe()}")
-    results = evaluate_run(
+    return evaluate_run(
         model,
         DISPLAY_NAMES[config.model.model],
         setup.settings(config.model, config.training, data.num_items),
@@ -108,7 +112,6 @@ def _evaluate(run: Path, config: RunConfig, subset: str, out: Path) -> None:
         read_epochs(run),
         text_views(data, config.text, run),
     )
-    publish(results, config, out)
 
 
 def compare_runs(a: Path, b: Path) -> None:

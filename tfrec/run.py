@@ -25,6 +25,7 @@ from tfrec.evaluation.options import EvaluationConfig
 from tfrec.models.options import ModelConfig
 from tfrec.text.options import TextConfig, TextReading
 from tfrec.text.pretraining.options import PretrainingConfig
+from tfrec.text.tuning.options import TuningConfig
 from tfrec.training.options import LossConfig, TrainingConfig
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 CONFIG = "config.yaml"
 DATA = "data.json"
 EPOCHS = "epochs.jsonl"
+APPENDED = "appended.json"
 CHECKPOINTS = "checkpoints"
 TENSORBOARD = "tensorboard"
 NOT_WRITTEN = "(not written down)"
@@ -45,6 +47,7 @@ class RunConfig:
     data: DataConfig = field(default_factory=DataConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
     text: TextConfig = field(default_factory=TextConfig)
+    tuning: TuningConfig = field(default_factory=TuningConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     losses: LossConfig = field(default_factory=LossConfig)
@@ -151,7 +154,7 @@ def resumed_run(flags: argparse.Namespace, may_change: Collection[str]) -> Path:
         may_change: options that a run may go on with other values of.
 
     Raises:
-        UserError: they do not, or it is no run folder.
+        UserError: they do not, or it is no run folder, or one that was never training.
     """
     changed = [name for name in vars(flags) if "." in name and name not in may_change]
     if changed or flags.config or flags.out:
@@ -161,7 +164,13 @@ def resumed_run(flags: argparse.Namespace, may_change: Collection[str]) -> Path:
             f"--resume takes its options from the run's {CONFIG}; leave out "
             f"{', '.join('--' + name for name in given)} or start a new run"
         )
-    return must_be_run(Path(flags.resume))
+    folder = must_be_run(Path(flags.resume))
+    if (folder / APPENDED).exists():
+        raise UserError(
+            f"{folder} is a trained run with items added by tfrec.append, not one that was "
+            "stopped. Train a new run on a log in which somebody has taken them"
+        )
+    return folder
 
 
 @contextmanager

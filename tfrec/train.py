@@ -112,6 +112,8 @@ def train(config: RunConfig, folder: Path, resume: bool = False) -> Results:
     check_evaluation(config.evaluation)
     if config.text.text_encoder != "none" and config.model.model != "ledger":
         raise UserError(f"--text-encoder needs the ledger, {config.model.model} reads no texts")
+    if config.tuning.tunes and config.text.text_encoder == "none":
+        raise UserError("--text-tuning needs an encoder to tune: name one with --text-encoder")
     new = not folder.exists()
     if not resume:
         start(folder, config)
@@ -139,15 +141,16 @@ def _train(config: RunConfig, folder: Path) -> Results:
     tf = import_tensorflow()
     from tfrec.evaluation.run_evaluation import Validation, evaluate_run, text_views
     from tfrec.interest.fitting.fit_readouts import fit_readouts
-    from tfrec.models.build import DISPLAY_NAMES, build_model
+    from tfrec.models.build import DISPLAY_NAMES, build_model, cold_items
     from tfrec.text.catalogue_vectors import catalogue_vectors
-    from tfrec.training import loop, setup
+    from tfrec.training import loop, setup, text_setup
 
     strategy = setup.make_strategy(config.training)
     texts = catalogue_vectors(data, config.text, folder, config.data.cache_folder)
     setup.seed_everything(config.training)
     train_sequences = split.train()
     with strategy.scope():
+        model = build_model(config.model, data, train_sequences, texts)
         objective, batches = setup.make_objective_and_batches(
             config.training,
             config.model,
@@ -155,10 +158,10 @@ def _train(config: RunConfig, folder: Path) -> Results:
             data,
             train_sequences,
             count_items(train_sequences, data.num_items),
+            cold_items(model),
             strategy.num_replicas_in_sync,
             config.evaluation.keep_seen,
         )
-        model = build_model(config.model, data, train_sequences, texts)
         optimizer = setup.make_optimizer(
             config.training, model.trainable_variables, batches.steps_per_epoch
         )
@@ -181,18 +184,25 @@ def _train(config: RunConfig, folder: Path) -> Results:
                     tf.summary.scalar(key.replace("@", "_at_").replace(" ", "/"), value)
         writer.flush()
 
+    validation = Validation(model, split, config.evaluation, seed)
+    learning = text_setup.Learning(model, optimizer, objective, batches, validation)
+    training = config.training
+    if config.tuning.tunes:
+        with strategy.scope():
+            learning = text_setup.with_texts(
+                learning, batches, data, config.text, config.tuning, training.epochs, folder
+            )
+        training = text_setup.compilable(training, strategy)
     progressed = loop.fit(
-        model,
-        optimizer,
-        objective,
-        batches,
-        Validation(model, split, config.evaluation, seed),
+        *learning,
         config.evaluation.metric,
-        config.training,
+        training,
         folder / CHECKPOINTS,
         strategy,
         record,
     )
+    if config.tuning.tunes:
+        text_setup.keep(learning.model, config.tuning, folder)
     epochs = progressed.epochs
     spent = sum(epoch["seconds"] + epoch["validation_seconds"] for epoch in epochs)
     say(f"trained {len(epochs)} epochs in {seconds(spent)}; now the test cases and the baselines")
@@ -225,17 +235,23 @@ def _train(config: RunConfig, folder: Path) -> Results:
 def publish(results: Results, config: RunConfig, folder: Path) -> None:
     """Prints the table and what it means, and writes the report."""
     from tfrec.evaluation.headline import headline
-    from tfrec.evaluation.report import write_report
     from tfrec.evaluation.table import console_table
 
-    results.environment["command"] = command_line()
-    results.environment["config"] = to_yaml(without_secrets(config))
-    write_report(results, folder)
+    write_results(results, config, folder)
     say()
     say(console_table(results))
     say()
     say(headline(results))
     say(f"report: {folder / 'report.html'}")
+
+
+def write_results(results: Results, config: RunConfig, folder: Path) -> None:
+    """results.json, results.md and report.html, with what they were made by."""
+    from tfrec.evaluation.report import write_report
+
+    results.environment["command"] = command_line()
+    results.environment["config"] = to_yaml(without_secrets(config))
+    write_report(results, folder)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -44,5 +45,18 @@ def load_trained(run: Path, config: RunConfig) -> Trained:
     split = load_split(run, data)
     setup.seed_everything(config.training)
     model = build_model(config.model, data, split.train(), text_vectors(run))
-    best = checkpoint.restore(weights, model.variables)
+    # Behind the model's own stand those of the encoder of its texts, if it was tuned.
+    best = checkpoint.restore(weights, model.variables, leading=config.tuning.tunes)
     return Trained(data, split, model, best["epoch"] + 1)
+
+
+def with_own_encoder(run: Path, config: RunConfig) -> RunConfig:
+    """The config of a finished run, with the encoder that its text vectors are of.
+
+    That is the run's own where it tuned one.
+    """
+    from tfrec.training.text_setup import TUNED
+
+    if not config.tuning.tunes:
+        return config
+    return replace(config, text=replace(config.text, text_encoder=str(run / TUNED)))

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from export.graph.calibration import engaged
 from export.graph.catalogue import UNKNOWN, Catalogue
-from export.graph.choice import Choice, best, choose, entropy, tail_mass
+from export.graph.choice import Best, Choice, best, choose, entropy, tail_mass
 from export.graph.history import Events, newest_time
 from tfrec.interest.readouts import Readouts
 
@@ -20,6 +20,13 @@ class Strength(Protocol):
     """Expected strength of items, [B, M], of a user who was read; the numbers are not negative."""
 
     def __call__(self, user: Any, vectors: Any, numbers: Any) -> Any: ...
+
+
+class Search(Protocol):
+    """Finds recommendations without comparing all items."""
+
+    def best(self, state: Any, seen: Any, excluded: Any) -> Best:
+        """As many items as are recommended; numbers that may not come are int32 [B, ...]."""
 
 
 class Log(NamedTuple):
@@ -56,7 +63,13 @@ class Answers:
         facets: K; 0 where the model has none.
         top_k: items in a recommendation, 1 … I.
         keep_seen: whether items of the history may come again.
+
+    Attributes:
+        search: what finds recommendations; None: all items are compared. It is set afterwards,
+            because it is made for the users that these answers read.
     """
+
+    search: Search | None = None
 
     def __init__(
         self,
@@ -73,10 +86,11 @@ class Answers:
         # One graph that all signatures share.
         self._user = tf.function(user, autograph=False)
         self._log = log
+        self.temperature = readouts.temperature.temperature
         self._readouts = readouts
         self._strength = strength
         self._facets = facets
-        self._top_k = top_k
+        self.top_k = top_k
         self._keep_seen = keep_seen
 
     def ask(
@@ -112,11 +126,6 @@ class Answers:
         """Reads what is known of users at a time."""
         return Asked(events, self._user(events))
 
-    @property
-    def temperature(self) -> float:
-        """T of the distribution."""
-        return float(self._readouts.temperature.temperature)
-
     def choice(self, asked: Asked, *removed: Any, but: Any = None) -> Choice:
         """What a user chooses from: all items but those of the history and the removed ones.
 
@@ -124,14 +133,21 @@ class Answers:
             removed: numbers of items, int32 [B, ...].
             but: number of an item that may come even if it is in the history, int32 [B].
         """
-        seen = asked.events.items
+        seen = self.seen(asked)
         if but is not None:
             seen = tf.where(seen == but[:, None], UNKNOWN, seen)
-        gone = [*([] if self._keep_seen else [seen]), *removed]
-        return choose(asked.user.state, self.catalogue, self.temperature, gone)
+        return choose(asked.user.state, self.catalogue, self.temperature, [seen, *removed])
+
+    def seen(self, asked: Asked) -> Any:
+        """Numbers of items that may not come again, int32 [B, ...]; -1 for none."""
+        return asked.events.items[:, :0] if self._keep_seen else asked.events.items
 
     def recommend(self, asked: Asked, exclude_items: Any) -> Answer:
-        found = best(self.choice(asked, self.catalogue.numbers(exclude_items)), self._top_k)
+        excluded = self.catalogue.numbers(exclude_items)
+        if self.search is None:
+            found = best(self.choice(asked, excluded), self.top_k)
+        else:
+            found = self.search.best(asked.user.state, self.seen(asked), excluded)
         return {
             "items": self.catalogue.names(found.items),
             "scores": found.scores,
@@ -157,7 +173,7 @@ class Answers:
 
     def distribution(self, asked: Asked) -> Answer:
         choice = self.choice(asked)
-        head = best(choice, self._top_k)
+        head = best(choice, self.top_k)
         return {
             "items": self.catalogue.names(head.items),
             "probabilities": head.probabilities,

@@ -70,6 +70,14 @@ def best(choice: Choice, count: int) -> Best:
     )
 
 
+def best_of_all(
+    state: Any, removed: list[Any], catalogue: Catalogue, temperature: float, count: int
+) -> Best:
+    """The best items of one user: state float32 [S], numbers that may not come int32 [...]."""
+    choice = choose(state[None], catalogue, temperature, [numbers[None] for numbers in removed])
+    return Best(*(part[0] for part in best(choice, count)))
+
+
 def entropy(choice: Choice) -> Any:
     """-Σ p log p in nats, float32 [B]."""
     finite = tf.where(tf.math.is_inf(choice.log_probabilities), 0.0, choice.log_probabilities)

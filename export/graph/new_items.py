@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from tfrec.models.expected_popularity import fit_popularity
 from tfrec.text.cleaning import Cleaning, clean_in_graph
 
 if TYPE_CHECKING:
@@ -17,8 +19,8 @@ if TYPE_CHECKING:
 class NewItems:
     """Texts -> item vectors in the space of the catalogue.
 
-    Nothing is known yet of how good or how popular such an item is, so it has the lines of a
-    typical one, 0.
+    How good such an item is nobody knows yet, so its quality is a typical one's, 0; it is as
+    popular as items with such texts are.
 
     Arguments:
         model: reads texts.
@@ -30,6 +32,17 @@ class NewItems:
         self._model = model
         self._encoder = encoder
         self._cleaning = cleaning
+        tower = model.tower
+        popularity = fit_popularity(
+            np.asarray(model.popularity), [np.asarray(tower.texts)], np.asarray(tower.cold) > 0
+        )
+
+        def kept(values: Any) -> Any:
+            return tf.Variable(tf.cast(values, tf.float32), trainable=False, name="popularity")
+
+        self._level = kept(popularity.level)
+        self._mean = kept(popularity.means[0])
+        self._weights = kept(popularity.weights[0])
         # What the blocks of the catalogue are centred by.
         self._centres = [
             tf.Variable(ops.mean(part, axis=0), trainable=False, name="centre")
@@ -48,8 +61,10 @@ class NewItems:
             tf.cast(part - centre, tf.float32)
             for part, centre in zip(parts, self._centres, strict=True)
         ]
-        typical = tf.zeros([tf.shape(texts)[0], self._model.num_periods + 1])
-        return {"embedding": tf.concat([blocks, typical, *context], axis=1)}
+        told = tf.where(known[:, None], vectors - self._mean, 0.0)
+        popularity = self._level + tf.matmul(told, self._weights)
+        quality = tf.zeros_like(popularity[:, :1])
+        return {"embedding": tf.concat([blocks, popularity, quality, *context], axis=1)}
 
     def _parts(self, embeddings: Any) -> list[Any]:
         """Blocks [..., K·d], and context [..., d] where the model has that line."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import functools
+import importlib
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 EXTRA = Path("assets.extra")
+OPS = "every op is TensorFlow's or TF Text's"
+SCANN = "Scann>"
 
 
 def inspect_version(folder: Path) -> dict[str, Any]:
@@ -21,19 +25,24 @@ def inspect_version(folder: Path) -> dict[str, Any]:
     """
     from .ops import not_served, op_names
 
+    index = json.loads((folder / EXTRA / "contract.json").read_text("utf-8")).get("index")
     names = op_names(folder)
     missing = not_served(names)
+    scann = index is not None and index["kind"] == "scann"
+    who = "every op is TensorFlow's, TF Text's or ScaNN's" if scann else OPS
+    others = [name for name in missing if not (scann and name.startswith(SCANN))]
+    if others:
+        return {"findings": [[who, False, f"the server lacks {', '.join(others)}"]]}
+    detail = f"{len(names)} kinds"
     if missing:
-        lacking = f"the server lacks {', '.join(missing)}"
-        return {"findings": [["every op is TensorFlow's or TF Text's", False, lacking]]}
-    findings: list[list[Any]] = [
-        ["every op is TensorFlow's or TF Text's", True, f"{len(names)} kinds"]
-    ]
+        detail += f", of which the server needs: {', '.join(missing)}"
+        importlib.import_module("scann.scann_ops.py.scann_ops")  # registers them
+    findings: list[list[Any]] = [[who, True, detail]]
 
     from .latency import latency
     from .model import TOLERANCE, Model
     from .replay import grpc_difference, read_samples, rest_difference, warm_up
-    from .rules import HISTORY, RULES
+    from .rules import APPROXIMATE, EXACT, HISTORY, RULES
 
     samples_folder = folder / EXTRA / "samples"
     started = time.perf_counter()
@@ -65,7 +74,7 @@ def inspect_version(folder: Path) -> dict[str, Any]:
     except Exception as error:
         findings.append(["the warm-up records are answered", False, _reason(error)])
     history = {name: recommend[name] for name in HISTORY}
-    for rule in RULES:
+    for rule in [*RULES, *(APPROXIMATE if index else EXACT)]:
         if all(name in model.signatures for name in rule.needs):
             judge(rule.says, functools.partial(rule.worst, model, history))
     return {

@@ -47,7 +47,7 @@ def _default(model: Model, history: Tensors) -> float:
 
 
 def _ranked(model: Model, history: Tensors) -> float:
-    """Recommended scores fall, and are those of `score`; what is excluded next is never better."""
+    """Recommended scores fall, and are those of `score`; what is excluded does not come."""
     first = _recommend(model, history)
     real = first["items"] != b""
     scored = _scores(model, history, first["items"])["score"]
@@ -57,11 +57,16 @@ def _ranked(model: Model, history: Tensors) -> float:
     second = _recommend(model, history, exclude=first["items"])
     for row in range(len(real)):
         again = set(first["items"][row, real[row]]) & set(second["items"][row])
-        better = second["scores"][row].max(initial=-np.inf) - first["scores"][row, real[row]].min(
-            initial=np.inf
-        )
-        worst = max(worst, float("inf") if again else 0.0, float(better))
+        worst = max(worst, float("inf") if again else 0.0)
     return worst
+
+
+def _next(model: Model, history: Tensors) -> float:
+    first = _recommend(model, history)
+    real = first["items"] != b""
+    second = _recommend(model, history, exclude=first["items"])["scores"]
+    least = np.where(real, first["scores"], np.inf).min(axis=1, initial=np.inf)
+    return float((second.max(axis=1, initial=-np.inf) - least).max(initial=0.0))
 
 
 def _ledger(model: Model, history: Tensors) -> float:
@@ -95,10 +100,27 @@ def _softmax(model: Model, history: Tensors) -> float:
     y = np.where(real, log_p - log_p.sum(axis=1, keepdims=True) / count, 0.0)
     slope = float((x * y).sum() / max((x * x).sum(), 1e-300))
     worst = difference(slope * x, y)
-    worst = max(worst, difference(scored["probability"][real], p[real]))
-    recommended = _recommend(model, history)
-    worst = max(worst, difference(recommended["probabilities"], asked["probabilities"]))
-    return max(worst, difference(recommended["items"], items))
+    return max(worst, difference(scored["probability"][real], p[real]))
+
+
+def _head(model: Model, history: Tensors) -> float:
+    found, head = _recommend(model, history), model.ask("distribution", history)
+    worst = difference(found["probabilities"], head["probabilities"])
+    return max(worst, difference(found["items"], head["items"]))
+
+
+def _most_of_head(model: Model, history: Tensors) -> float:
+    """At least half of the best items, with probabilities in proportion to the exact ones."""
+    found, head = _recommend(model, history), model.ask("distribution", history)
+    best = head["items"][:, :10]
+    there = (best[:, :, None] == found["items"][:, None]).any(axis=2)
+    if there.mean() < 0.5:
+        return float("inf")
+    exact = _scores(model, history, found["items"])["probability"].astype(np.float64)
+    real = (found["items"] != b"") & (exact > 1e-30)
+    ratio = np.where(real, found["probabilities"] / np.where(real, exact, 1.0), 0.0)
+    mean = ratio.sum(axis=1, keepdims=True) / real.sum(axis=1, keepdims=True).clip(1)
+    return difference(np.where(real, ratio, mean) / mean, np.ones_like(ratio))
 
 
 def _total(model: Model, history: Tensors) -> float:
@@ -242,4 +264,16 @@ RULES = [
     Rule("a user alone, padded, is answered as in a batch", ("recommend",), _alone),
     Rule("unknown candidates are flagged and get 0", ("score",), _unknown),
     Rule("an empty history gets an answer", ("recommend",), _empty),
+]
+# With an index, which promises most of the best items and not all.
+APPROXIMATE = [
+    Rule(
+        "recommend is most of the head of distribution",
+        ("distribution", "recommend", "score"),
+        _most_of_head,
+    )
+]
+EXACT = [
+    Rule("recommend is the head of distribution", ("distribution", "recommend"), _head),
+    Rule("what comes when the best are excluded is no better", ("recommend",), _next),
 ]

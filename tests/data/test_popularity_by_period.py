@@ -24,6 +24,14 @@ def test_against_counting_by_hand() -> None:
     np.testing.assert_allclose(found.logarithm, expected, rtol=1e-6)
 
 
+def test_a_cold_item_is_as_popular_as_a_typical_other_one() -> None:
+    events = log([0, 0, 0, 1, 1, 2], [1, 2, 3, 4, 5, 6])
+    cold = np.array([False, False, False, True])
+    found = popularity_by_period(events, 4, 2, cold).logarithm
+    np.testing.assert_array_equal(found[:, 3], 0)
+    np.testing.assert_allclose(found[:, :3], popularity_by_period(events, 3, 2).logarithm)
+
+
 def test_one_time_makes_one_period() -> None:
     found = popularity_by_period(log([0, 1, 1], [5, 5, 5]), 2, periods=8)
     assert found.starts.tolist() == [5]

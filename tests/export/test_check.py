@@ -13,7 +13,7 @@ from export.check import check_version, main
 from export.contract import signatures, write_contract
 from export.probe.model import Array, Model, Tensors, difference
 from export.probe.ops import not_served, op_names
-from export.probe.rules import HISTORY, RULES
+from export.probe.rules import APPROXIMATE, EXACT, HISTORY, RULES
 from export.requests import requests
 from export.sample_files import write_samples
 from export.warmup import write_warmup
@@ -64,7 +64,7 @@ def by_batch(values: Array) -> Array:
     return np.asarray(values + np.float32(0.001 * len(values)))
 
 
-RULE = {rule.says: rule for rule in RULES}
+RULE = {rule.says: rule for rule in [*RULES, *EXACT, *APPROXIMATE]}
 LIES = [
     ("serving_default is recommend", "serving_default", "scores", lambda a: a * 0.99),
     ("recommend goes down the scores of score", "score", "score", lambda a: a + 0.01),
@@ -97,6 +97,11 @@ LIES = [
     ("unknown candidates are flagged and get 0", "score", "known", np.ones_like),
     ("unknown candidates are flagged and get 0", "score", "intensity", lambda a: a + 0.1),
     ("an empty history gets an answer", "recommend", "scores", lambda a: a * np.nan),
+    ("recommend is the head of distribution", "recommend", "probabilities", lambda a: a * 1.01),
+    ("recommend is the head of distribution", "distribution", "items", lambda a: a[:, ::-1]),
+    ("what comes when the best are excluded is no better", "recommend", "scores", np.negative),
+    ("recommend is most of the head of distribution", "recommend", "items", lambda a: a * 2),
+    ("recommend is most of the head of distribution", "score", "probability", np.sqrt),
 ]
 
 
@@ -140,7 +145,7 @@ def test_the_command_finds_files_answers_and_warm_up_that_were_changed(
         "the warm-up records are answered",
     }
     names = signatures(version)
-    rules = [rule for rule in RULES if all(name in names for name in rule.needs)]
+    rules = [rule for rule in [*RULES, *EXACT] if all(name in names for name in rule.needs)]
     held = {line[6:].split("  ")[0] for line in lines if line.startswith("ok  ")}
     assert held == {"every op is TensorFlow's or TF Text's", *(rule.says for rule in rules)}
     assert lines[-1].startswith("4 of ")

@@ -31,6 +31,7 @@ from tfrec.interest.reading import Readings, matrix
 from tfrec.interest.strength_lines import StrengthWeights
 from tfrec.interest.telling.sentences import explain_in_words
 from tfrec.models.build import category_matrix, category_names
+from tfrec.models.expected_popularity import fit_popularity
 from tfrec.text.cleaning import clean
 from tfrec.text.encoder import load_encoder
 
@@ -304,7 +305,12 @@ def test_a_text_is_placed_as_an_item_of_which_nothing_else_is_known(
     mine = mine * np.asarray(model.membership(table))[..., None]
     expected = (blocks - mine.mean(axis=0)).reshape(3, width)
     np.testing.assert_allclose(found[:, :width], expected, **CLOSE)
-    assert not found[:, width : width + model.num_periods + 1].any()
+    line = fit_popularity(
+        np.asarray(model.popularity), [tower.texts.numpy()], np.asarray(tower.cold) > 0
+    )
+    periods = slice(width, width + model.num_periods)
+    np.testing.assert_allclose(found[:, periods], line.of([vectors]), **CLOSE)
+    assert not found[:, periods.stop].any()
     context, others = (np.asarray(model.context_block(part)) for part in (placed, table))
     np.testing.assert_allclose(
         found[:, width + model.num_periods + 1 :], context - others.mean(axis=0), **CLOSE

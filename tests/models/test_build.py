@@ -11,9 +11,11 @@ from tests.interest.test_readouts import world
 from tests.models.harness import NUM_ITEMS
 from tfrec.data.options import SplitConfig
 from tfrec.data.prepared import ITEMS
+from tfrec.data.sequences import count_items
 from tfrec.data.splits import make_split
 from tfrec.data.strengths import item_strengths, strength_scale
-from tfrec.models.build import build_model
+from tfrec.models.build import build_model, cold_items
+from tfrec.models.expected_popularity import fit_popularity
 from tfrec.models.options import ModelConfig
 
 
@@ -32,3 +34,32 @@ def test_a_fresh_ledger_knows_the_scale_of_strengths_and_what_items_get(tmp_path
     planted = item_strengths(train, NUM_ITEMS, scale)
     assert np.std(planted) > 0.01
     np.testing.assert_array_equal(model.strength.by_item, planted)
+
+
+def test_cold_items_are_those_that_only_a_category_or_a_text_can_place(tmp_path: Path) -> None:
+    shelves = [["a"] if n % 2 else [] for n in range(NUM_ITEMS)]
+    names = pyarrow.table(
+        {"item_id": [str(n) for n in range(NUM_ITEMS)], "categories": shelves},
+    )
+    pyarrow.parquet.write_table(names, tmp_path / ITEMS)
+    data = replace(world(), folder=tmp_path)
+    train = make_split(data, SplitConfig(split="cold-items", split_test=0.3), 0).train()
+    taken = count_items(train, NUM_ITEMS) > 0
+    assert not taken.all()
+    config = ModelConfig(dim=8, layers=1, facets=2, facet_dim=4, max_length=9)
+    model = build_model(config, data, train)
+    shelved = np.array([bool(shelf) for shelf in shelves])
+    expected = ~taken & shelved
+    assert expected.any()
+    np.testing.assert_array_equal(cold_items(model), expected)
+    texts = np.eye(NUM_ITEMS, 3, dtype=np.float32)
+    model = build_model(config, data, train, texts)
+    np.testing.assert_array_equal(cold_items(model), ~taken & (shelved | texts.any(axis=1)))
+    popularity, cold = np.asarray(model.popularity), cold_items(model)
+    parts = [np.asarray(model.tower.categories), texts]
+    line = fit_popularity(popularity, parts, cold)
+    told = line.of([part[cold] for part in parts])
+    assert np.ptp(told) > 0.01
+    np.testing.assert_allclose(popularity[:, cold], told.T, atol=1e-5)
+    sasrec = build_model(replace(config, model="sasrec"), data, train)
+    assert cold_items(sasrec) is None

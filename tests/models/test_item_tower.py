@@ -71,6 +71,19 @@ def test_an_item_of_which_nothing_else_is_known_keeps_its_id() -> None:
     np.testing.assert_allclose(found[unknown], whole[unknown], rtol=1e-4, atol=1e-4)
 
 
+def test_an_item_without_training_events_is_what_is_said_of_it() -> None:
+    made = tower(CATEGORIES, TEXT, id_dropout=0.0)
+    cold = np.arange(ITEMS) % 3 == 0
+    whole = np.asarray(made())
+    made.cold.assign(cold)
+    described = side(made).any(axis=1)
+    without = norm(side(made), made.norm)
+    expected = np.where((cold & described)[:, None], without, whole)
+    for training in (False, True):
+        found = np.asarray(made(training=training))
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
 def test_without_side_information_training_drops_nothing() -> None:
     made = tower(0, 0, id_dropout=0.9)
     np.testing.assert_array_equal(np.asarray(made(training=True)), np.asarray(made()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -13,15 +14,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
+import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
+from serving.client import Client, Question, Tls
 from serving.flags import BadFlag, Flags, parse, usage
 from serving.server import serve
 from serving.status import ServingError
 from tests.serving.running import Server, predict_request
+from tests.serving.unreliable import Plan, place, unreliable
 
 
 def test_flags_in_every_form() -> None:
@@ -108,6 +112,29 @@ def test_refusals(tmp_path: Path, saved: Path) -> None:
             serve(flags, threading.Event())
         assert str(refused.value).startswith(code)
         assert text in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "text"),
+    [
+        ("s3cret", 0o604, r"mode 604\); keep the keys to yourself: chmod 600"),
+        ("s3cret", 0o602, "may be touched by every user"),
+        ("# none\n\n", 0o600, "holds no API key"),
+        (None, 0o600, "Cannot read .*keys.txt: No such file"),
+    ],
+)
+def test_api_keys_that_keep_nobody_out_are_refused(
+    tmp_path: Path, saved: Path, content: str | None, mode: int, text: str
+) -> None:
+    file = tmp_path / "keys.txt"
+    if content is not None:
+        file.write_text(content)
+        file.chmod(mode)
+    with pytest.raises(ServingError, match=text) as refused:
+        serve(
+            Flags(model_base_path=str(saved / "half"), api_keys_file=str(file)), threading.Event()
+        )
+    assert "key" not in str(refused.value).replace("API key", "").replace("keys", "")
 
 
 def test_a_taken_port_is_refused(saved: Path) -> None:
@@ -201,6 +228,45 @@ def test_mutual_tls(secure: tuple[Server, Path]) -> None:
             assert failed.value.code() == grpc.StatusCode.UNAVAILABLE
     with pytest.raises(grpc.RpcError):
         ask(server.channel, 2.0)  # no TLS at all
+
+
+def two(signature: str) -> Question[list[float]]:
+    given = {"x": np.array([2.0], np.float32)}
+    return Question(signature, given, lambda found: found["y"].tolist())
+
+
+def test_a_client_over_mutual_tls(secure: tuple[Server, Path]) -> None:
+    server, folder = secure
+
+    def known_as(name: str) -> Tls:
+        return Tls(folder / "authority.crt", folder / f"{name}.crt", folder / f"{name}.key")
+
+    address = f"localhost:{server.port}"
+    with Client(address, model="m", tls=known_as("client"), deadline=20) as client:
+        assert client.ask(two("serving_default")) == [3.0]
+    with (
+        Client(address, model="m", tls=known_as("stranger"), retries=0) as stranger,
+        pytest.raises(ServingError, match="UNAVAILABLE"),
+    ):
+        stranger.ask(two("serving_default"))
+
+
+def test_a_client_over_https_that_asks_for_certificates(secure: tuple[Server, Path]) -> None:
+    _, folder = secure
+    plan, where = Plan(None, failures=0), place("rest")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=folder / "authority.crt")
+    context.load_cert_chain(folder / "server.crt", folder / "server.key")
+    context.verify_mode = ssl.CERT_REQUIRED
+    secured = f"https://localhost:{where.port}"
+    with unreliable("rest", plan, where, context):
+        with (
+            Client(secured, model="double", tls=Tls(folder / "authority.crt")) as anybody,
+            pytest.raises(ServingError, match="UNAVAILABLE"),
+        ):
+            anybody.ask(two("double"))
+        tls = Tls(folder / "authority.crt", folder / "client.crt", folder / "client.key")
+        with Client(secured, model="double", tls=tls) as client:
+            assert client.ask(two("double")) == [4.0]
 
 
 def test_requests_at_the_same_time_share_runs(secure: tuple[Server, Path]) -> None:

@@ -52,19 +52,21 @@ def numeric_gradient(f, x, step=1e-5):  # type: ignore[no-untyped-def]
     return gradient
 
 
-def competing(batch, b, t, keep_seen):  # type: ignore[no-untyped-def]
+def competing(batch, b, t, keep_seen, cold=()):  # type: ignore[no-untyped-def]
     """The items of the sum at one position, by a plain loop."""
     items, segments = batch["items"][b], batch["segments"][b]
     seen = {items[s] for s in range(t + 1) if segments[s] == segments[t]}
     target = batch["targets"][b, t]
-    return [i for i in range(ITEMS) if keep_seen or i == target or i not in seen]
+    out = {*cold, *([] if keep_seen else seen)}
+    return [i for i in range(ITEMS) if i == target or i not in out]
 
 
 @pytest.mark.parametrize("xla", [False, True])
 @pytest.mark.parametrize("block", [4, 10, 512])
 @pytest.mark.parametrize("keep_seen", [True, False])
+@pytest.mark.parametrize("cold", [[], [2, 7]])
 def test_full_cross_entropy_is_minus_log_softmax(
-    setting, xla, block, keep_seen, monkeypatch
+    setting, xla, block, keep_seen, cold, monkeypatch
 ) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr("tfrec.training.losses.BLOCK", block)
     states, matrix, batch = setting
@@ -74,13 +76,13 @@ def test_full_cross_entropy_is_minus_log_softmax(
         for b in range(B):
             for t in range(L):
                 logits = matrix @ states[b, t]
-                inside = competing(batch, b, t, keep_seen)
+                inside = competing(batch, b, t, keep_seen, cold)
                 total -= batch["weights"][b, t] * (
                     logits[batch["targets"][b, t]] - np.log(np.exp(logits[inside]).sum())
                 )
         return 2 * total
 
-    loss = full_cross_entropy(keep_seen)
+    loss = full_cross_entropy(keep_seen, np.isin(np.arange(ITEMS), cold) if cold else None)
     value, by_state, by_matrix = value_and_gradients(loss, states, matrix, batch, xla)
     assert value == pytest.approx(reference(states, matrix), rel=1e-5)
     expected = numeric_gradient(lambda s: reference(s, matrix), states)

@@ -35,7 +35,8 @@ def tower() -> ItemTower:
 def expected(tower: ItemTower, items: list[int]) -> float:
     """Both directions, item by item, over distinct ones that have a text."""
     texts = np.asarray(tower.texts, float)
-    chosen = sorted({item for item in items if texts[item].any()})
+    cold = np.asarray(tower.cold) > 0
+    chosen = sorted({item for item in items if texts[item].any() and not cold[item]})
     a = np.asarray(tower.ids, float)[chosen]
     b = texts[chosen] @ np.asarray(tower.text_projection, float)
     a /= np.linalg.norm(a, axis=1, keepdims=True)
@@ -48,6 +49,9 @@ def expected(tower: ItemTower, items: list[int]) -> float:
 def test_loss_is_that_of_distinct_items_with_texts(tower: ItemTower) -> None:
     items = [5, 3, 5, 0, 11, 3, 7, 7]
     uniforms = (np.array(items, np.float32).reshape(2, 4) + 0.5) / COUNT
+    found = float(id_text_alignment(tower, tf.constant(uniforms)))
+    assert found == pytest.approx(expected(tower, items), rel=1e-4)
+    tower.cold.assign(np.arange(COUNT) == 7)  # its id is noise
     found = float(id_text_alignment(tower, tf.constant(uniforms)))
     assert found == pytest.approx(expected(tower, items), rel=1e-4)
     nothing = float(id_text_alignment(tower, tf.fill([1, 2], 3.5 / COUNT)))

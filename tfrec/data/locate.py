@@ -78,6 +78,30 @@ def files_layout(config: DataConfig) -> LogLayout:
     )
 
 
+def items_layout(items: str, config: DataConfig, texts: list[str], categories: bool) -> LogLayout:
+    """A catalogue alone, in the form of the one that a log was prepared with.
+
+    Arguments:
+        items: the files.
+        config: of the log.
+        texts: its text columns.
+        categories: whether it has categories.
+
+    Raises:
+        UserError: a file is missing.
+    """
+    ids = {"item_id": config.columns["item"]} if "item" in config.columns else {}
+    table = _side_table(items, config, "item_id", ids)
+    return LogLayout(
+        source=items,
+        events=table,
+        items=table,
+        text_columns=texts,
+        category_column=(config.categories or "categories") if categories else None,
+        category_separator=config.category_separator,
+    )
+
+
 def cached_folder(layout: LogLayout, config: DataConfig) -> Path:
     """Where the prepared form of this log belongs in the cache: named by all that decides it."""
     tables = [table for table in (layout.events, layout.items, layout.users) if table]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfrec.data.sequences import Float32, Int64, Sequences
+from tfrec.data.sequences import Bool, Float32, Int64, Sequences
 
 # Share of an earlier period's events that still count one period later.
 CARRIED_OVER = 0.5
@@ -24,7 +24,9 @@ class Popularity(NamedTuple):
     logarithm: Float32
 
 
-def popularity_by_period(train: Sequences, num_items: int, periods: int = 8) -> Popularity:
+def popularity_by_period(
+    train: Sequences, num_items: int, periods: int = 8, cold: Bool | None = None
+) -> Popularity:
     """Cuts the log into periods of equal event counts and measures every item's popularity.
 
     A period is described by what happened before it: counts of earlier periods, each halved once
@@ -36,6 +38,8 @@ def popularity_by_period(train: Sequences, num_items: int, periods: int = 8) -> 
         train: training events.
         num_items: size of the catalogue, I.
         periods: how many periods at the most.
+        cold: items of which no count can be known yet, bool [I]: each is as popular as a typical
+            one of the others.
 
     Example:
         >>> from tfrec.data.sequences import Columns
@@ -62,5 +66,7 @@ def popularity_by_period(train: Sequences, num_items: int, periods: int = 8) -> 
     for number, count in enumerate(counts):
         logarithm[number] = np.log(before + prior + doubt)
         before = CARRIED_OVER * (before + count)
-    logarithm -= logarithm.mean(axis=1, keepdims=True)
+    counted = np.ones(num_items, bool) if cold is None else ~cold
+    logarithm -= logarithm[:, counted].mean(axis=1, keepdims=True)
+    logarithm[:, ~counted] = 0
     return Popularity(starts.astype(np.int64), logarithm.astype(np.float32))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -118,6 +118,14 @@ class Readouts:
     grades: GradeLink | None = None
     strong: Strong | None = None
     actions: ActionReadout | None = None
+
+    def with_items(self, added: int) -> Readouts:
+        """The same for a catalogue that ends with so many more items, of which nothing is known."""
+        if self.actions is None:
+            return self
+        typical = np.zeros((added, self.actions.rates.shape[1]), np.float32)
+        rates = np.concatenate([self.actions.rates, typical])
+        return replace(self, actions=replace(self.actions, rates=rates))
 
     def save(self, folder: Path) -> None:
         """Writes `readouts.npz` into a run folder; an older one stays until this one is whole.

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tfrec.data.prepared import PreparedData
-from tfrec.data.sequences import Sequences
+from tfrec.data.sequences import Bool, Sequences, count_items
 from tfrec.errors import UserError
 from tfrec.models.options import ModelConfig
 
@@ -111,10 +111,16 @@ def _build_ledger(
 ) -> Any:
     from tfrec.data.popularity import popularity_by_period
     from tfrec.data.strengths import item_strengths, strength_scale
+    from tfrec.models.expected_popularity import fit_popularity
     from tfrec.models.ledger import Ledger
 
-    popularity = popularity_by_period(train, data.num_items, config.periods)
     categories = category_matrix(data)
+    cold = described_alone(train, data.num_items, categories, texts)
+    popularity = popularity_by_period(train, data.num_items, config.periods, cold)
+    if cold.any():
+        parts = [part for part in (categories, texts) if part is not None]
+        expected = fit_popularity(popularity.logarithm, parts, cold)
+        popularity.logarithm[:, cold] = expected.of([part[cold] for part in parts]).T
     model = Ledger(
         data.num_items,
         config.dim,
@@ -136,6 +142,7 @@ def _build_ledger(
         num_periods=len(popularity.starts),
     )
     model.build()
+    model.tower.cold.assign(cold)
     model.set_popularity(*popularity)
     scale = strength_scale(train)
     model.strength_scale.assign(np.asarray(scale, np.float32))
@@ -145,6 +152,36 @@ def _build_ledger(
     if texts is not None:
         model.tower.texts.assign(texts)
     return model
+
+
+def cold_items(model: SequenceModel) -> Bool | None:
+    """Items that a model places without their ids, bool [I]; None where there are none.
+
+    Nobody could take them in training, so that nobody took them is no evidence against them: they
+    are no wrong answers of any loss.
+    """
+    tower = getattr(model, "tower", None)
+    cold = np.zeros(0, bool) if tower is None else np.asarray(tower.cold) > 0
+    return cold if cold.any() else None
+
+
+def described_alone(
+    train: Sequences, num_items: int, *descriptions: npt.NDArray[np.float32] | None
+) -> Bool:
+    """Items without a training event that can be told by something else than their id, bool [I].
+
+    Arguments:
+        train: training events.
+        num_items: size of the catalogue, I.
+        descriptions: of every item as a row, categories or a text vector; rows of zeros, and None,
+            say nothing.
+    """
+    described = np.zeros(num_items, bool)
+    for matrix in descriptions:
+        if matrix is not None:
+            described |= np.asarray(matrix != 0).any(axis=1)
+    taken: Bool = count_items(train, num_items) > 0
+    return described & ~taken
 
 
 def category_matrix(data: PreparedData) -> npt.NDArray[np.float32] | None:

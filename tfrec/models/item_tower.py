@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -14,7 +16,7 @@ class ItemTower(keras.layers.Layer):
 
     m_i drops the id of a random item in training, so that categories and text alone learn to
     place an item that nobody has taken yet (DropoutNet: Volkovs et al., NeurIPS 2017, §3.3). It is
-    never dropped where there is nothing else to go by.
+    never dropped where there is nothing else to go by, and always where it taught nothing: `cold`.
 
     Arguments:
         num_items: size of the catalogue, I.
@@ -25,7 +27,7 @@ class ItemTower(keras.layers.Layer):
 
     Weights beside the trained ones, to be assigned after building: `categories` float
     [I, num_categories], rows are shares that sum to 1 (or to 0 for an item without categories);
-    `texts` float [I, text_dim].
+    `texts` float [I, text_dim]; `cold` float [I], 1 for an item without a training event.
 
     Returns:
         float [I, D].
@@ -52,6 +54,7 @@ class ItemTower(keras.layers.Layer):
         self.id_dropout = id_dropout
         self.norm = keras.layers.LayerNormalization(epsilon=1e-6)
         self.seeds = keras.random.SeedGenerator()
+        self._texts_now: Any = None
 
     def build(self, input_shape: Any = None) -> None:
         def table(name: str, rows: int) -> Any:
@@ -67,8 +70,18 @@ class ItemTower(keras.layers.Layer):
             self.categories = known("categories", self.num_categories)
             self.category_embedding = table("category_embedding", self.num_categories)
         if self.text_dim:
-            self.texts = known("texts", self.text_dim)
+            # Replicas that tune the encoder write the same vectors.
+            self.texts = self.add_weight(
+                shape=(self.num_items, self.text_dim),
+                initializer="zeros",
+                trainable=False,
+                aggregation="only_first_replica",
+                name="texts",
+            )
             self.text_projection = table("text_projection", self.text_dim)
+        self.cold = self.add_weight(
+            shape=(self.num_items,), initializer="zeros", trainable=False, name="cold"
+        )
         self.norm.build((self.num_items, self.dim))
         self.built = True
 
@@ -77,12 +90,13 @@ class ItemTower(keras.layers.Layer):
         side = self.side()
         if side is None:
             return self.norm(total)
+        dropped = ops.convert_to_tensor(self.cold)[:, None] > 0
         if training and self.id_dropout:
             drawn = keras.random.uniform((self.num_items, 1), seed=self.seeds)
-            unknown = ops.all(ops.equal(side, 0.0), axis=-1, keepdims=True)
-            kept = ops.logical_or(drawn >= self.id_dropout, unknown)
-            total = total * ops.cast(kept, total.dtype)
-        return self.norm(total + side)
+            dropped = ops.logical_or(dropped, drawn < self.id_dropout)
+        unknown = ops.all(ops.equal(side, 0.0), axis=-1, keepdims=True)
+        dropped = ops.logical_and(dropped, ops.logical_not(unknown))
+        return self.norm(ops.where(dropped, 0.0, total) + side)
 
     def side(self) -> Any:
         """What is known of each item beside its id, [I, D] before the norm; None for nothing."""
@@ -90,12 +104,31 @@ class ItemTower(keras.layers.Layer):
         if self.num_categories:
             parts.append(ops.matmul(self.categories, self.category_embedding))
         if self.text_dim:
-            parts.append(ops.matmul(self.texts, self.text_projection))
+            parts.append(self._projected(self._read_texts()))
         return sum(parts[1:], parts[0]) if parts else None
 
     def text_side(self, items: Any) -> Any:
         """What the texts of some items say: int [N] -> [N, D]."""
-        return ops.matmul(ops.take(self.texts, items, axis=0), self.text_projection)
+        return self._projected(ops.take(self._read_texts(), items, axis=0))
+
+    @contextmanager
+    def reading(self, texts: Any) -> Iterator[None]:
+        """While entered, these text vectors are read, [I, text_dim], with their gradient.
+
+        Replicas share the tower: they must not meet inside.
+        """
+        self._texts_now = texts
+        try:
+            yield
+        finally:
+            self._texts_now = None
+
+    def _read_texts(self) -> Any:
+        return self.texts if self._texts_now is None else self._texts_now
+
+    def _projected(self, texts: Any) -> Any:
+        projection = ops.convert_to_tensor(self.text_projection)
+        return ops.matmul(ops.cast(texts, projection.dtype), projection)
 
     def get_config(self) -> dict[str, Any]:
         config: dict[str, Any] = super().get_config()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from tfrec.console import count, say
 from tfrec.errors import UserError
 
 if TYPE_CHECKING:
+    import pyarrow
+
     from tfrec.data.prepared import PreparedData
     from tfrec.text.options import TextConfig, TextReading
 
@@ -25,16 +28,29 @@ def catalogue_texts(data: PreparedData, config: TextReading) -> list[str]:
     Raises:
         UserError: the catalogue has no texts, or the template names a column that is not there.
     """
-    from tfrec.text.cleaning import clean
-    from tfrec.text.template import fill
-
-    names = data.meta.text_columns
-    if not names:
+    if not data.meta.text_columns:
         raise UserError(
             "the text encoder needs texts: name a catalogue with --items and its text columns "
             "with --text"
         )
-    columns = {name: clean(data.items[name].to_pylist(), config) for name in names}
+    return texts_of(data.items, data.meta.text_columns, config)
+
+
+def texts_of(items: pyarrow.Table, names: Sequence[str], config: TextReading) -> list[str]:
+    """One cleaned text per row, "" where nothing is known.
+
+    Arguments:
+        items: with text columns.
+        names: of these columns.
+        config: how texts are made of them.
+
+    Raises:
+        UserError: the template names a column that is not there.
+    """
+    from tfrec.text.cleaning import clean
+    from tfrec.text.template import fill
+
+    columns = {name: clean(items[name].to_pylist(), config) for name in names}
     return fill(config.text_template, columns)
 
 
@@ -43,8 +59,9 @@ def catalogue_vectors(
 ) -> npt.NDArray[np.float32] | None:
     """Every item's text vector, float32 [I, dim], 0 for an item without a text.
 
-    The encoder is used as it is: its weights are not trained. The vectors stay in the run, so that
-    what was trained on them can be opened again without the encoder.
+    The encoder is used as it is. The vectors stay in the run, so that what was trained on them can
+    be opened again without the encoder. Where it is tuned, training begins with them and leaves
+    those of the tuned encoder in their place.
 
     Arguments:
         data: the run's.
@@ -62,25 +79,36 @@ def catalogue_vectors(
         return None
     if (kept := text_vectors(run)) is not None:
         return kept
-    from tfrec.text.encoder import load_encoder
-    from tfrec.text.vectors import item_vectors
-
     texts = catalogue_texts(data, config)
-    encoder = load_encoder(config.text_encoder, config.text_max_length or None)
-    known = np.array([bool(text) for text in texts])
-    found = np.zeros((len(texts), encoder.dim), np.float32)
-    found[known] = item_vectors(
-        [text for text in texts if text], encoder, cache, config.text_batch_size
-    )
+    found = vectors_of(texts, config, cache)
     try:
         with written(run / VECTORS) as file:
             np.save(file, found)
     except OSError as error:
         raise UserError(f"cannot write {run / VECTORS}: {error.strerror}") from None
-    without = len(texts) - int(known.sum())
+    known = sum(map(bool, texts))
+    without = len(texts) - known
     say(
-        f"texts of {count(int(known.sum()))} items as vectors of {encoder.dim}"
+        f"texts of {count(known)} items as vectors of {found.shape[1]}"
         + (f"; {count(without)} items have none" if without else "")
+    )
+    return found
+
+
+def vectors_of(texts: Sequence[str], config: TextConfig, cache: Path) -> npt.NDArray[np.float32]:
+    """What the encoder makes of cleaned texts, float32 [N, dim], 0 for "".
+
+    Raises:
+        UserError: the encoder cannot be read.
+    """
+    from tfrec.text.encoder import load_encoder
+    from tfrec.text.vectors import item_vectors
+
+    encoder = load_encoder(config.text_encoder, config.text_max_length or None)
+    known = np.array([bool(text) for text in texts], bool)
+    found = np.zeros((len(texts), encoder.dim), np.float32)
+    found[known] = item_vectors(
+        [text for text in texts if text], encoder, cache, config.text_batch_size
     )
     return found
 

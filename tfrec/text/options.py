@@ -61,7 +61,7 @@ class TextConfig(TextReading):
         "what turns texts into vectors: none; a folder as Hugging Face's save_pretrained, "
         "sentence-transformers or tfrec.pretrain writes it; hf:<id>, downloaded once from the "
         "Hugging Face hub, e.g. hf:sentence-transformers/all-MiniLM-L6-v2; keras:<preset>, one of "
-        "keras-hub, e.g. keras:bert_tiny_en_uncased. It is used as it is, not trained (ledger)",
+        "keras-hub, e.g. keras:bert_tiny_en_uncased. Used as it is, unless --text-tuning (ledger)",
     )
     text_batch_size: int = option(
         64, "texts per call of the encoder; does not change their vectors", metavar="N"

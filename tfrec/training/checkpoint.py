@@ -36,8 +36,13 @@ def save(path: Path, variables: Sequence[Any], state: dict[str, Any]) -> None:
         raise UserError(f"cannot write the checkpoint {path}: {error.strerror}") from None
 
 
-def restore(path: Path, variables: Sequence[Any]) -> dict[str, Any]:
+def restore(path: Path, variables: Sequence[Any], leading: bool = False) -> dict[str, Any]:
     """Assigns saved values to the variables, in order, and returns the saved state.
+
+    Arguments:
+        path: as `save` wrote it.
+        variables: of the same shapes.
+        leading: these are only the first of the variables that were saved.
 
     Raises:
         UserError: the file is missing, damaged, or was saved from other variables.
@@ -45,7 +50,8 @@ def restore(path: Path, variables: Sequence[Any]) -> dict[str, Any]:
     try:
         with np.load(path) as saved:
             state: dict[str, Any] = json.loads(saved[_STATE].tobytes())
-            values = [saved[name] for name in sorted(set(saved.files) - {_STATE})]
+            names = sorted(set(saved.files) - {_STATE})
+            values = [saved[name] for name in names[: len(variables) if leading else None]]
     except FileNotFoundError:
         raise UserError(f"there is no checkpoint at {path}") from None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

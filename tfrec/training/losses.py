@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from keras import ops
 
+from tfrec.data.sequences import Bool
 from tfrec.models.history_mask import history_mask
 
 # Positions whose logits are alive at one time in the full softmax. A block of 512 x 3,416 logits
@@ -25,7 +26,7 @@ class Loss(Protocol):
     def __call__(self, states: Any, item_matrix: Any, batch: dict[str, Any]) -> Any: ...
 
 
-def full_cross_entropy(keep_seen: bool) -> Loss:
+def full_cross_entropy(keep_seen: bool, cold: Bool | None = None) -> Loss:
     """Cross-entropy against the whole catalogue: −log softmax(states · item_matrixᵀ)[target].
 
     Klenitskiy & Vasilev, RecSys 2023, arXiv 2309.07602, eq. 4. The logits are never held whole:
@@ -35,6 +36,8 @@ def full_cross_entropy(keep_seen: bool) -> Loss:
         keep_seen: whether items of the history so far stay in the sum. Where rankings leave them
             out they compete for no choice, and without this a model spends weights on pushing each
             of them down. A target that is in its own history stays.
+        cold: bool [I], items that stand in no sum: nobody could take them yet, so that nobody took
+            them says nothing; see `tfrec.models.build.cold_items`. None for none.
 
     The batch needs `targets` int [B, L], `weights` float [B, L] and, to leave out what was seen,
     `items` and `segments` int [B, L]: the history of a target is the tokens of its segment up to
@@ -60,12 +63,14 @@ def full_cross_entropy(keep_seen: bool) -> Loss:
         missing = -ops.shape(states)[0] % rows
         parts = {name: ops.pad(batch[name], ((0, missing), (0, 0))) for name in used}
         padded = ops.pad(states, ((0, missing), (0, 0), (0, 0)))
-        return _blocked_cross_entropy(padded, item_matrix, parts, rows)
+        return _blocked_cross_entropy(padded, item_matrix, parts, rows, cold)
 
     return loss
 
 
-def _blocked_cross_entropy(states: Any, item_matrix: Any, parts: dict[str, Any], rows: int) -> Any:
+def _blocked_cross_entropy(
+    states: Any, item_matrix: Any, parts: dict[str, Any], rows: int, cold: Bool | None
+) -> Any:
     length, dim, num_items = states.shape[1], states.shape[2], item_matrix.shape[0]
     transposed = ops.transpose(item_matrix)
     catalogue = ops.arange(num_items, dtype=parts["targets"].dtype)
@@ -78,9 +83,13 @@ def _blocked_cross_entropy(states: Any, item_matrix: Any, parts: dict[str, Any],
         weight = part["weights"]
         hot = ops.equal(part["targets"][..., None], catalogue)
         logits = ops.cast(ops.matmul(state, transposed), "float32")  # [rows, length, items]
+        out = []
         if "items" in part:
-            seen = _seen(part["segments"], part["items"], num_items)
-            logits = ops.where(ops.logical_and(seen, ops.logical_not(hot)), MASKED, logits)
+            out.append(_seen(part["segments"], part["items"], num_items))
+        if cold is not None:
+            out.append(ops.convert_to_tensor(cold))
+        for absent in out:
+            logits = ops.where(ops.logical_and(absent, ops.logical_not(hot)), MASKED, logits)
         peak = ops.max(logits, axis=-1, keepdims=True)
         unnormalised = ops.exp(logits - peak)
         total = ops.sum(unnormalised, axis=-1, keepdims=True)

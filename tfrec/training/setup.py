@@ -11,7 +11,7 @@ import numpy.typing as npt
 from tfrec.console import import_tensorflow
 from tfrec.data.batches import TrainingBatches
 from tfrec.data.prepared import PreparedData
-from tfrec.data.sequences import Float32, Sequences
+from tfrec.data.sequences import Bool, Float32, Sequences
 from tfrec.errors import UserError
 from tfrec.models.options import ModelConfig
 from tfrec.training.options import LossConfig, TrainingConfig
@@ -123,6 +123,7 @@ def make_objective_and_batches(
     data: PreparedData,
     train: Sequences,
     item_counts: npt.NDArray[np.int64],
+    cold: Bool | None,
     replicas: int,
     keep_seen: bool,
 ) -> tuple[Objective, TrainingBatches]:
@@ -136,16 +137,19 @@ def make_objective_and_batches(
 
     num_items = len(item_counts)
     name = loss_name(config, num_items)
-    probabilities = None
+    competing = np.ones(num_items) if cold is None else 1.0 - cold
+    probabilities = None if cold is None else competing / competing.sum()
     if name == "sampled":
         # One more count each, so that items without a training event can be drawn too.
-        weights = (item_counts + 1.0) ** NEGATIVE_EXPONENT
+        weights = competing * (item_counts + 1.0) ** NEGATIVE_EXPONENT
         probabilities = weights / weights.sum()
-        loss = losses.sampled_softmax(np.log(probabilities).astype(np.float32), keep_seen)
+        # Those that are never drawn have no logarithm, and need none.
+        logarithms = np.log(probabilities, where=probabilities > 0, out=np.zeros(num_items))
+        loss = losses.sampled_softmax(logarithms.astype(np.float32), keep_seen)
     elif name == "gbce":
-        loss = losses.gbce(num_items, config.gbce_calibration, keep_seen)
+        loss = losses.gbce(int(competing.sum()), config.gbce_calibration, keep_seen)
     else:
-        loss = losses.full_cross_entropy(keep_seen)
+        loss = losses.full_cross_entropy(keep_seen, cold)
     if not (train.lengths >= 2).any():
         raise UserError(
             "no user has two events to train on after filtering and splitting. "

@@ -19,7 +19,7 @@ def id_text_alignment(tower: ItemTower, uniforms: Any) -> Any:
     """InfoNCE between E_id[i] and W_t · text_i over items that are drawn evenly.
 
     Arguments:
-        tower: with texts; items without a text take no part.
+        tower: with texts; items without a text, and those whose id taught nothing, take no part.
         uniforms: float [B, L], random numbers in [0, 1); each draws an item, until there are 256.
 
     Returns:
@@ -30,6 +30,7 @@ def id_text_alignment(tower: ItemTower, uniforms: Any) -> Any:
     same = ops.equal(items[:, None], items[None, :])
     repeated = ops.any(ops.logical_and(same, ops.tri(items.shape[0], k=-1, dtype="bool")), axis=1)
     known = ops.any(ops.not_equal(ops.take(tower.texts, items, axis=0), 0.0), axis=1)
+    known = ops.logical_and(known, ops.take(tower.cold, items) == 0)
     taken = ops.cast(ops.logical_and(known, ops.logical_not(repeated)), "float32")
     weights = taken / ops.maximum(ops.sum(taken), 1.0)
     return info_nce(

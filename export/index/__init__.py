@@ -1,0 +1,1 @@
+"""Approximate search for recommendations: made at export, measured, and saved with the graphs."""

@@ -1,0 +1,83 @@
+"""How recommendations are searched for: the options of the command line. Imports no TensorFlow."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+KINDS = ("exact", "ivf", "scann")
+# Recall is that of the first so many items.
+DEPTH = 10
+SERVERS = {
+    "ivf": "any TensorFlow Serving",
+    "scann": "a TensorFlow Serving with ScaNN's operations, see the image in docker-compose.yaml",
+}
+PROBABILITIES = (
+    "that the next item is this one, of all that the index compared and that may come; the "
+    "probability of score is of the whole catalogue"
+)
+
+
+class IndexOptions(NamedTuple):
+    """What is to be built.
+
+    Attributes:
+        kind: "exact" compares every item of the catalogue, "ivf" the items of some lists,
+            "scann" likewise with operations that need a server of their own.
+        lists: how many; None: four times the root of the number of items.
+        probes: lists that a request reads; None: as few as reach `min_recall`.
+        min_recall: recall@10 that is promised.
+    """
+
+    kind: str = "exact"
+    lists: int | None = None
+    probes: int | None = None
+    min_recall: float = 0.95
+
+
+class IndexReport(NamedTuple):
+    """What was built and how it did on real users of the log.
+
+    Attributes:
+        kind, lists, probes: see `IndexOptions`.
+        users: how many were asked.
+        recall: recall@10: of the ten items that exact search ranks first, the share found.
+        next_recall: the same of the next ten, with those ten excluded.
+        probability_factor: what recommended probabilities are of the exact ones: mean and largest.
+    """
+
+    kind: str
+    lists: int
+    probes: int
+    users: int
+    recall: float
+    next_recall: float
+    probability_factor: tuple[float, float]
+
+    def sentence(self) -> str:
+        """What was measured, for people."""
+        mean, largest = self.probability_factor
+        return (
+            f"index {self.kind}: reads {self.probes:,} of {self.lists:,} lists; of {self.users:,} "
+            f"users' {DEPTH} best items it finds {self.recall:.1%}, of the next {DEPTH} "
+            f"{self.next_recall:.1%}; probabilities are {mean:.2f} times the exact ones on "
+            f"average, at most {largest:.2f}"
+        )
+
+    def promises(self) -> dict[str, Any]:
+        """The same for contract.json, and what the server must have."""
+        mean, largest = self.probability_factor
+        return {
+            "kind": self.kind,
+            "server": SERVERS[self.kind],
+            "lists": self.lists,
+            "probes": self.probes,
+            "users asked": self.users,
+            f"recall@{DEPTH}": round(self.recall, 4),
+            f"recall@{DEPTH} of the next with those excluded": round(self.next_recall, 4),
+            "recommend's probabilities": PROBABILITIES,
+            "recommended to exact probabilities": {"mean": mean, "largest": largest},
+        }
+
+
+class RecallError(Exception):
+    """The index finds too few of the best items. The message says how few and what to do."""

@@ -1,0 +1,1 @@
+"""What it takes to run a model in production: see README.md in this folder."""

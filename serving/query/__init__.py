@@ -1,0 +1,1 @@
+"""Questions to a served model from the shell: `python -m serving.query --help`."""

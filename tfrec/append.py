@@ -1,0 +1,305 @@
+"""python -m tfrec.append: new items join a trained run, placed by their texts and categories."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tfrec.config import resolve
+from tfrec.console import count, import_tensorflow, say
+from tfrec.errors import UserError, command
+from tfrec.run import (
+    APPENDED,
+    CHECKPOINTS,
+    CONFIG,
+    DATA,
+    EPOCHS,
+    RunConfig,
+    load_data,
+    locked,
+    must_be_run,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow
+
+    from tfrec.data.prepared import PreparedData
+    from tfrec.evaluation.results import Results
+    from tfrec.models.ledger import Ledger
+
+EXAMPLES = """\
+examples:
+  python -m tfrec.append runs/shop new.csv                    makes runs/shop+2 of two new items
+  python -m tfrec.append runs/shop new.csv --out runs/monday
+  python -m export runs/monday models/shop                    and they are recommended
+
+The file has the columns of the run's catalogue: item_id, its texts, its categories. RUN stays as it
+is. The test cases are ranked again, now with the new items among the candidates.
+"""
+PREPARED = "data"
+# Ids that are named in a message.
+NAMED = 5
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="python -m tfrec.append",
+        description="Adds items to a trained ledger without training it again: it places them by "
+        "what it has learned to make of texts and categories, and takes them for as popular as "
+        "such items are.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    made.add_argument("run", metavar="RUN", type=Path, help="a finished run")
+    made.add_argument(
+        "items", metavar="ITEMS", help="CSV, TSV, JSON Lines or Parquet; one row each"
+    )
+    made.add_argument("--out", metavar="RUN", type=Path, help="the new run (default RUN+<items>)")
+    return made
+
+
+@command
+def main(argv: Sequence[str]) -> int:
+    flags = parser().parse_args(argv)
+    append_items(flags.run, flags.items, flags.out)
+    return 0
+
+
+def append_items(run: Path, items: str, out: Path | None = None) -> Path:
+    """A run like another, whose catalogue has more items.
+
+    Arguments:
+        run: of a ledger that reads texts or categories, finished.
+        items: the file, with the columns of the run's catalogue.
+        out: the folder of the new run; None: the old one's name, "+" and the number of new items.
+
+    Returns:
+        The new run: exported, asked and evaluated like any other, and complete or not there.
+
+    Raises:
+        UserError: the run cannot place new items, a row of the file cannot be used or says nothing
+            that the run could place the item by, every item is known already, or `out` is there.
+
+    Example:
+        >>> append_items(Path("runs/shop"), "new.csv")  # doctest: +SKIP
+        PosixPath('runs/shop+2')
+    """
+    from tfrec.data.writers import new_folder
+    from tfrec.evaluation.table import console_table
+
+    config = resolve(RunConfig, argparse.Namespace(), must_be_run(run) / CONFIG)
+    with locked(run):
+        data = load_data(run, config)
+        if config.model.model != "ledger":
+            raise UserError(f"{run} is a {config.model.model}: only a ledger places new items")
+        rows = _new_rows(data, config, run, items)
+        out = out or run.with_name(f"{run.name}+{len(rows)}")
+        if out.exists():
+            raise UserError(f"{out} is there already. Choose another folder with --out")
+        with new_folder(out) as folder:
+            results = _extend(run, folder, config, data, rows)
+            _link(folder, out / PREPARED)
+    say()
+    say(console_table(results))
+    say()
+    say(f"{count(len(rows))} items joined: {out}")
+    return out
+
+
+def _new_rows(data: PreparedData, config: RunConfig, run: Path, items: str) -> pyarrow.Table:
+    """The rows of the file that the catalogue does not have, with the catalogue's columns.
+
+    Raises:
+        UserError: see `append_items`.
+    """
+    import tempfile
+
+    import numpy as np
+    import pyarrow
+    import pyarrow.compute as pc
+
+    from tfrec.data.catalogue import read_items
+    from tfrec.data.locate import items_layout
+    from tfrec.data.rejected import REJECTED, Rejected
+    from tfrec.models.build import category_names
+
+    texts = config.text.text_encoder != "none"
+    kinds = category_names(data)
+    if not texts and not kinds:
+        raise UserError(
+            f"{run} reads neither texts nor categories, so nothing could place a new item. Train "
+            "with --items and --categories, or with --text and --text-encoder"
+        )
+    layout = items_layout(items, config.data, data.meta.text_columns, bool(kinds))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Rejected(Path(folder) / REJECTED) as rejected,
+    ):
+        found = read_items(layout, rejected)
+        if rejected.total:
+            raise UserError(
+                f"{count(rejected.total)} rows of {items} cannot be used: "
+                f"{'; '.join(map(str, rejected.first))}"
+            )
+    table = pyarrow.table({"item_id": pyarrow.array(found.ids, pyarrow.string())})
+    for name in data.items.column_names[1:]:
+        table = table.append_column(name, found.table[name])
+    known = pc.is_in(table["item_id"], data.items["item_id"].combine_chunks())
+    if here := pc.sum(known).as_py():
+        say(f"{count(here)} items of {items} are in the catalogue already and stay as they are")
+    table = table.filter(pc.invert(known))
+    if not len(table):
+        raise UserError(f"{items} holds no item that {run} does not have already")
+    told = np.zeros(len(table), bool)
+    if kinds:
+        table, told = _with_known_categories(table, kinds)
+    if texts:
+        for name in data.meta.text_columns:
+            told |= np.array([bool(text and text.strip()) for text in table[name].to_pylist()])
+    if not told.all():
+        silent = table["item_id"].filter(pyarrow.array(~told)).to_pylist()
+        raise UserError(
+            f"{items} says nothing of {len(silent)} items that {run} could place them by: "
+            f"{_few(silent)}. Give each a {'text' if texts else 'category that the run knows'}"
+        )
+    return table
+
+
+def _with_known_categories(
+    table: pyarrow.Table, kinds: list[str]
+) -> tuple[pyarrow.Table, np.ndarray[Any, Any]]:
+    """The rows without categories that no item of the run has, and which have some left."""
+    import numpy as np
+    import pyarrow
+
+    lists = table["categories"].to_pylist()
+    kept = [[kind for kind in row if kind in kinds] for row in lists]
+    if strange := sorted({kind for row in lists for kind in row} - set(kinds)):
+        say(f"categories that the run has not learned are left out: {_few(strange)}")
+    column = pyarrow.array(kept, pyarrow.list_(pyarrow.string()))
+    place = table.column_names.index("categories")
+    table = table.set_column(place, "categories", column)
+    return table, np.array([bool(row) for row in kept])
+
+
+def _extend(
+    run: Path, folder: Path, config: RunConfig, data: PreparedData, rows: pyarrow.Table
+) -> Results:
+    """Writes the new run into an empty folder, and ranks its test cases."""
+    from tfrec.data.prepared import PreparedData
+    from tfrec.data.splits import LABEL_FILE, SPLIT_FILE
+    from tfrec.evaluate import ranked
+    from tfrec.interest.readouts import Readouts
+    from tfrec.train import write_results
+    from tfrec.trained import load_trained, with_own_encoder
+    from tfrec.training import checkpoint, loop
+    from tfrec.training.text_setup import TUNED
+
+    import_tensorflow()
+    readouts = Readouts.load(run)
+    before = load_trained(run, config)
+    (folder / CHECKPOINTS).mkdir()
+    for name in (CONFIG, SPLIT_FILE, LABEL_FILE, EPOCHS):
+        shutil.copyfile(run / name, folder / name)
+    if config.tuning.tunes:
+        shutil.copytree(run / TUNED, folder / TUNED)
+    appended = {"from": str(run.resolve()), "items": rows["item_id"].to_pylist()}
+    (folder / APPENDED).write_text(json.dumps(appended, ensure_ascii=False), encoding="utf-8")
+    _write_data(data, rows, folder / PREPARED)
+    _link(folder, folder / PREPARED)
+    longer = PreparedData.open(folder / PREPARED)
+    texts = _write_texts(run, folder, longer, with_own_encoder(run, config), len(rows))
+    model = _grown(before.model, longer, before.split.train(), config, texts)
+    state = {"epoch": before.epoch - 1}
+    checkpoint.save(folder / CHECKPOINTS / loop.BEST, model.variables, state)
+    readouts.with_items(len(rows)).save(folder)
+    plain = dataclasses.replace(config.evaluation, baselines=["none"])
+    results = ranked(folder, dataclasses.replace(config, evaluation=plain), "test", folder)
+    write_results(results, config, folder)
+    return results
+
+
+def _link(folder: Path, prepared: Path) -> None:
+    text = json.dumps({"prepared": str(prepared.resolve())})
+    (folder / DATA).write_text(text, encoding="utf-8")
+
+
+def _write_data(data: PreparedData, rows: pyarrow.Table, folder: Path) -> None:
+    """The prepared log with more items; its arrays are the same files where the disk allows it."""
+    import pyarrow
+    import pyarrow.parquet
+
+    from tfrec.data.prepared import ITEMS, META
+
+    folder.mkdir()
+    for path in data.folder.iterdir():
+        if path.name in (ITEMS, META) or not path.is_file():
+            continue
+        try:
+            os.link(path, folder / path.name)
+        except OSError:
+            shutil.copyfile(path, folder / path.name)
+    items = pyarrow.concat_tables([data.items, rows.cast(data.items.schema)])
+    pyarrow.parquet.write_table(items, folder / ITEMS)
+    dataclasses.replace(data.meta, num_items=len(items)).save(folder)
+
+
+def _write_texts(
+    run: Path, folder: Path, longer: PreparedData, config: RunConfig, added: int
+) -> np.ndarray[Any, Any] | None:
+    """Vectors of all items; those of the old ones are not computed again."""
+    import numpy as np
+
+    from tfrec.text.catalogue_vectors import VECTORS, text_vectors, texts_of, vectors_of
+
+    old = text_vectors(run)
+    if old is None:
+        return None
+    rows = longer.items.slice(longer.num_items - added)
+    said = texts_of(rows, longer.meta.text_columns, config.text)
+    texts = np.concatenate([old, vectors_of(said, config.text, config.data.cache_folder)])
+    np.save(folder / VECTORS, texts)
+    return texts
+
+
+def _grown(
+    model: Any,
+    longer: PreparedData,
+    train: Any,
+    config: RunConfig,
+    texts: np.ndarray[Any, Any] | None,
+) -> Ledger:
+    """The model with rows for the new items.
+
+    What was learned or counted of the old items stays. What a fresh model knows of the new ones is
+    theirs: texts, categories, expected popularity. What it would have to learn is 0.
+    """
+    from tfrec.models.build import build_model
+
+    fresh: Any = build_model(config.model, longer, train, texts)
+    learned = {id(variable) for variable in fresh.trainable_variables}
+    for old, new in zip(model.variables, fresh.variables, strict=True):
+        value = old.numpy()
+        if old.shape != new.shape:
+            whole = new.numpy() * (id(new) not in learned)
+            whole[tuple(slice(length) for length in old.shape)] = value
+            value = whole
+        new.assign(value)
+    return fresh  # type: ignore[no-any-return]
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

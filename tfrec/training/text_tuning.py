@@ -1,0 +1,145 @@
+"""A ledger and the encoder of its texts, trained together.
+
+The tower keeps a vector per text. A step encodes some texts (see `tfrec.text.tuning.batches`), puts
+their vectors into the table and lets the loss read the whole table; the gradient reaches the
+encoder through the vectors that are new. After every epoch, before validation, all texts are
+encoded, so what is measured, kept as the best and exported is what the encoder says then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from keras import ops
+
+from tfrec.console import Progress, import_tensorflow
+from tfrec.models.item_tower import ItemTower
+from tfrec.text.encoder import Encoder
+from tfrec.text.tuning.batches import TEXT_ARRAYS
+from tfrec.text.tuning.tokens import CatalogueTokens
+from tfrec.training.objective import Objective, Terms
+
+
+class ReadsTexts(Protocol):
+    """A built Keras model whose item tower has the vectors of the texts: the ledger."""
+
+    tower: ItemTower
+    variables: list[Any]
+    trainable_variables: list[Any]
+
+
+class TunedTexts:
+    """What `tfrec.training.loop.fit` trains where the encoder is trained too.
+
+    The encoder reads without dropout: a vector in the table means the same in training as after.
+
+    Arguments:
+        reader: of the vectors.
+        encoder: of the texts.
+        weights: those of the encoder that are trained.
+        tokens: of the catalogue's texts.
+        batch_size: texts per call of the encoder where all of them are encoded.
+
+    Attributes:
+        variables: the reader's, then the encoder's trained ones: a run is opened again without
+            the encoder.
+        trainable_variables: those of both.
+    """
+
+    def __init__(
+        self,
+        reader: ReadsTexts,
+        encoder: Encoder,
+        weights: list[Any],
+        tokens: CatalogueTokens,
+        batch_size: int,
+    ) -> None:
+        self.reader = reader
+        self.encoder = encoder
+        self.variables: list[Any] = [*reader.variables, *weights]
+        self.trainable_variables: list[Any] = [*reader.trainable_variables, *weights]
+        self._tokens = tokens
+        self._batch_size = batch_size
+        # One graph for all batches, whatever their shape.
+        self._encode = import_tensorflow().function(encoder.encode_tokens, reduce_retracing=True)
+
+    def table(self, drawn: dict[str, Any]) -> Any:
+        """The vectors of all texts, [I, dim], those that are drawn encoded anew.
+
+        Arguments:
+            drawn: `TEXT_ARRAYS` of a batch. On several replicas each encodes its own, and all get
+                all of them.
+
+        The kept vectors become the new ones. The gradient of a new one is weighted.
+        """
+        flat = {name: ops.reshape(x, (-1, *x.shape[2:])) for name, x in drawn.items()}
+        vectors = self.encoder.encode_tokens(flat)
+        items, weights = flat["text_items"], flat["text_weights"]
+        replica = import_tensorflow().distribute.get_replica_context()
+        if replica.num_replicas_in_sync > 1:
+            items, weights, vectors = (
+                replica.all_gather(x, axis=0) for x in (items, weights, vectors)
+            )
+        place = items[:, None]
+        texts = self.reader.tower.texts
+        fixed = ops.stop_gradient(vectors)
+        now = ops.scatter_update(ops.convert_to_tensor(texts), place, fixed)
+        texts.assign(now)
+        # 0 with a gradient.
+        change = ops.cast(weights, vectors.dtype)[:, None] * (vectors - fixed)
+        return now + ops.scatter(place, change, now.shape)
+
+    def refresh(self) -> None:
+        """Encodes all texts and keeps the vectors."""
+        lengths = self._tokens.lengths
+        found = np.zeros((len(lengths), self.encoder.dim), np.float32)
+        known = np.flatnonzero(lengths)
+        # The longest first: too large a batch fails at once.
+        order = known[np.argsort(-lengths[known], kind="stable")]
+        with Progress(len(order), "texts", unit="texts") as bar:
+            for start in range(0, len(order), self._batch_size):
+                items = order[start : start + self._batch_size]
+                rows = self._tokens.rows(items, int(lengths[items].max()))
+                found[items] = self._encode(
+                    {name: ops.convert_to_tensor(array) for name, array in rows.items()}
+                ).numpy()
+                bar.update(len(items))
+        self.reader.tower.texts.assign(found)
+
+    def validation(
+        self, validate: Callable[[], dict[str, float]]
+    ) -> Callable[[], dict[str, float]]:
+        """The same validation, of the encoder as it is then."""
+
+        def fresh() -> dict[str, float]:
+            self.refresh()
+            return validate()
+
+        return fresh
+
+
+class TunedObjective:
+    """An objective on text vectors that have a gradient.
+
+    Arguments:
+        objective: of the model that reads them.
+
+    Call arguments:
+        model: a `TunedTexts`.
+        batch: of `TextBatches`.
+    """
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective = objective
+
+    def start_epoch(self, epoch: int) -> None:
+        """As the objective's."""
+        self.objective.start_epoch(epoch)
+
+    def __call__(self, model: TunedTexts, batch: dict[str, Any]) -> Terms:
+        events = dict(batch)
+        table = model.table({name: events.pop(name) for name in TEXT_ARRAYS})
+        with model.reader.tower.reading(table):
+            return self.objective(model.reader, events)
