@@ -52,7 +52,7 @@ class Stored:
 
     def whole(self) -> Any:
         """float32 [rows, ...]."""
-        found = tf.cast(self._numbers, tf.float32)
+        found = tf.cast(tf.convert_to_tensor(self._numbers), tf.float32)
         if self._scales is None:
             return found
         row, column = self._scales
