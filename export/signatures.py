@@ -199,8 +199,10 @@ EVOLVE = Signature(
 UPDATE_USER = Signature(
     "what one more event teaches about a user, whose history is the one before it",
     {
-        "facet_gain": Tensor("float32", "B K", "as last answered, 1 at first; at least 0"),
-        "conformity_gain": Tensor("float32", "B", "as last answered, 1 at first; at least 0"),
+        "facet_gain": Tensor("float32", "B K", "as last answered, 1 at first; below 0 counts as 0"),
+        "conformity_gain": Tensor(
+            "float32", "B", "as last answered, 1 at first; below 0 counts as 0"
+        ),
         "item": Tensor("string", "B", "what was offered"),
         "engaged": Tensor("bool", "B", "whether the user took it"),
     },

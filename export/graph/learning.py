@@ -31,6 +31,7 @@ import tensorflow as tf
 from export.graph.choice import Choice
 from export.graph.ledger import ItemParts, LedgerUser
 
+# The best of η in .01, .03, .1 and λ in .1, 1, 3 on the validation events of MovieLens-100K.
 RATE = 0.03  # η
 PULL = 0.1  # λ
 # A single event moves no θ by more: one strange event must not turn a user around.
@@ -83,7 +84,9 @@ def learn(
     def step(gain: Any, gradient: Any) -> Any:
         moved = tf.clip_by_value(RATE * gradient, -FARTHEST, FARTHEST)
         # exp((log γ - moved) / (1 + η λ)), which leaves 0 where it is.
-        return tf.pow(gain, 1.0 / (1.0 + RATE * PULL)) * tf.exp(-moved / (1.0 + RATE * PULL))
+        return tf.pow(tf.maximum(gain, 0.0), 1.0 / (1.0 + RATE * PULL)) * tf.exp(
+            -moved / (1.0 + RATE * PULL)
+        )
 
     facet_gain, conformity_gain = gains
     return Learned(

@@ -52,7 +52,7 @@ class Stored:
 
     def whole(self) -> Any:
         """float32 [rows, ...]."""
-        found = tf.cast(self._numbers, tf.float32)
+        found = tf.cast(tf.convert_to_tensor(self._numbers), tf.float32)
         if self._scales is None:
             return found
         row, column = self._scales
@@ -70,6 +70,8 @@ class Stored:
 class StoredWeights(keras.StatelessScope):  # type: ignore[misc]
     """What is traced in this scope reads the large weights of Keras layers as they are stored.
 
+    The scope holds the stored arrays: it must live until the graphs are saved.
+
     Arguments:
         weights: of the layers. Those that no graph reads cost nothing in the file.
         storage: of the large ones; float32 is what they are in anyway.
@@ -77,7 +79,8 @@ class StoredWeights(keras.StatelessScope):  # type: ignore[misc]
     Example:
         >>> layer = keras.layers.Dense(64)
         >>> layer.build((None, 64))
-        >>> with StoredWeights(layer.weights, "int8"):  # doctest: +SKIP
+        >>> scope = StoredWeights(layer.weights, "int8")
+        >>> with scope:
         ...     graph = tf.function(layer).get_concrete_function(tf.TensorSpec([None, 64]))
     """
 

@@ -34,7 +34,7 @@ def make_scann(
         num_leaves_to_search=probes,
         parallelize_batch_searches=False,
     )
-    layer.index(catalogue.matrix.read_value())
+    layer.index(catalogue.matrix)
     return ScannSearch(catalogue, layer, temperature, count)
 
 
