@@ -73,7 +73,7 @@ class IndexReport(NamedTuple):
             "probes": self.probes,
             "users asked": self.users,
             f"recall@{DEPTH}": round(self.recall, 4),
-            f"recall@{DEPTH} of the next with those excluded": round(self.next_recall, 4),
+            f"recall@{DEPTH} of the next {DEPTH} with those excluded": round(self.next_recall, 4),
             "recommend's probabilities": PROBABILITIES,
             "recommended to exact probabilities": {"mean": mean, "largest": largest},
         }
