@@ -122,6 +122,7 @@ def build(answers: Answers, users: Rows, options: IndexOptions, seed: int) -> In
         lists=lists,
         probes=probes,
         users=len(found.recall),
+        depth=depth,
         recall=float(found.recall.mean()),
         next_recall=float(found.next_recall.mean()),
         probability_factor=(float(found.factor.mean()), float(found.factor.max())),
@@ -198,6 +199,7 @@ def _share(found: Array, truth: Array) -> Array:
 def _too_few(report: IndexReport, options: IndexOptions, recall: float) -> str:
     advice = "take more --probes" if options.probes else "take --index exact"
     return (
-        f"recall@{DEPTH} of the index is {recall:.3f} with {report.probes} of {report.lists} lists "
-        f"read, and --min-recall is {options.min_recall}: {advice}, or promise less"
+        f"recall@{report.depth} of the index is {recall:.3f} with {report.probes} of "
+        f"{report.lists} lists read, and --min-recall is {options.min_recall}: {advice}, or "
+        "promise less"
     )

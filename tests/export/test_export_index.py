@@ -52,11 +52,11 @@ def test_a_version_with_an_index_passes_the_check_and_says_how_good_it_is(
     assert promises["kind"] == "ivf"
     assert (promises["lists"], promises["probes"]) == (6, 4)
     assert promises["users asked"] == 10
-    assert 0.7 <= promises["recall@10"] <= 1
+    assert 0.7 <= promises["recall@4"] <= 1
     card = (indexed.version / "assets.extra" / "MODEL_CARD.md").read_text()
     for text in (said, card):
-        [found] = re.findall(r"10 best items it finds ([\d.]+)%", text)
-        assert float(found) == pytest.approx(100 * promises["recall@10"], abs=0.06)
+        [found] = re.findall(r"4 best items it finds ([\d.]+)%", text)
+        assert float(found) == pytest.approx(100 * promises["recall@4"], abs=0.06)
 
 
 def vectors(path: Path) -> tuple[list[str], NDArray[np.float32]]:
@@ -93,7 +93,7 @@ def test_an_index_that_finds_too_little_is_not_published(
     command = [str(sasrec.run), str(tmp_path / "shop"), "--top-k", "1", *options]
     assert main([*command, "--vectors", str(tmp_path / "v")]) == 1
     said = capsys.readouterr().out
-    assert re.search(r"FAIL  recall@10 of the index is 0\.\d+ with 1 of \d+ lists read", said)
+    assert re.search(r"FAIL  recall@1 of the index is 0\.\d+ with 1 of \d+ lists read", said)
     assert "--min-recall is 1.0: take more --probes" in said
     assert "is not published" in said
     assert os.listdir(tmp_path) == []
