@@ -5,8 +5,9 @@
     python benchmarks/retrieval.py --quick    # 100,000
 
 One user at a time, one thread, 100 items per answer, the sides in turn in one process; every time
-is the median over users, every recall that of the ten best items beside exact search. Only the
-search is timed, from the user's state to items; reading the history costs the same on every side.
+is the median over users, every recall that of the ten best items beside exact search. Times are of
+the processor, so that what else runs on the machine counts little. Only the search is timed, from
+the user's state to items; reading the history costs the same on every side.
 Ours and exact search also leave out the items of the history and give probabilities; TFRS and ScaNN
 do neither. ScaNN is asked with the operations that TFRS's layer of that name calls.
 
@@ -33,8 +34,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from results import write_section
 
-from benchmarks.results import write_section
 from tfrec.console import import_tensorflow, say, size
 
 Array = npt.NDArray[Any]
@@ -211,7 +212,7 @@ def true_head(world: World, exclude: bool) -> Array:
 
 
 def timed(found: dict[str, Side], world: World) -> dict[str, list[float]]:
-    """Seconds per answer: one user after another, the sides in turn for each."""
+    """Processor seconds per answer: one user after another, the sides in turn for each."""
     import tensorflow as tf
 
     times: dict[str, list[float]] = {name: [] for name in found}
@@ -219,10 +220,10 @@ def timed(found: dict[str, Side], world: World) -> dict[str, list[float]]:
         state = tf.constant(world.states[user % len(world.states)][None])
         taken = tf.constant(world.taken[user % len(world.states)][None])
         for name, side in found.items():
-            started = time.perf_counter()
+            started = time.process_time()
             side.ask(state, taken).numpy()
             if user >= 0:
-                times[name].append(time.perf_counter() - started)
+                times[name].append(time.process_time() - started)
     return times
 
 
@@ -230,7 +231,7 @@ def table(found: dict[str, Side], times: dict[str, list[float]], recalls: dict[s
     """In Markdown."""
     slowest = times["TFRS BruteForce"]
     lines = [
-        "| | milliseconds | 5 % to 95 % | times as fast as brute force | recall@10 | memory beside "
+        "| | processor ms | 5 % to 95 % | times as fast as brute force | recall@10 | memory beside "
         "the item matrix |",
         "|---|---|---|---|---|---|",
     ]
