@@ -90,12 +90,12 @@ def ask(shop: Shop, request: pytest.FixtureRequest) -> Ask:
     kind, _, asynchronous = request.param.partition(" ")
 
     def blocking(method: str, *given: Any, options: Any = None) -> Any:
-        options = {"model": "shop", "api_key": KEY, "deadline": 30.0, **(options or {})}
+        options = {"model": "shop", "api_key": KEY, "deadline": 120.0, **(options or {})}
         with Client(shop.addresses[kind], **options) as client:
             return getattr(client, method)(*given)
 
     async def awaited(method: str, *given: Any, options: Any = None) -> Any:
-        options = {"model": "shop", "api_key": KEY, "deadline": 30.0, **(options or {})}
+        options = {"model": "shop", "api_key": KEY, "deadline": 120.0, **(options or {})}
         async with AsyncClient(shop.addresses[kind], **options) as client:
             return await getattr(client, method)(*given)
 
@@ -213,13 +213,13 @@ def test_many_threads_and_tasks_share_one_client(shop: Shop) -> None:
     histories = [HISTORY[:n] for n in range(6)] * 5
 
     async def gathered(address: str) -> list[Any]:
-        async with AsyncClient(address, model="shop", api_key=KEY, deadline=60) as client:
+        async with AsyncClient(address, model="shop", api_key=KEY, deadline=120) as client:
             return await asyncio.gather(*(client.score(one, ITEMS[:1]) for one in histories))
 
     answers = []
     for address in shop.addresses.values():
         with (
-            Client(address, model="shop", api_key=KEY, deadline=60) as client,
+            Client(address, model="shop", api_key=KEY, deadline=120) as client,
             ThreadPoolExecutor(8) as pool,
         ):
             answers.append(list(pool.map(client.score, histories, repeat(ITEMS[:1]))))
@@ -279,7 +279,7 @@ def test_contents_of_requests_and_keys_stay_out_of_every_log(
     caplog.set_level(logging.DEBUG)
     events = [Event(secret, START, action=secret)]
     for address in shop.addresses.values():
-        with Client(address, model="shop", api_key=KEY, deadline=30) as client:
+        with Client(address, model="shop", api_key=KEY, deadline=120) as client:
             client.recommend(events, [secret])
             assert not client.score(events, [secret])[0].known
         for options in ({"model": "nobody", "api_key": KEY}, {"model": "shop", "api_key": secret}):
@@ -315,7 +315,7 @@ def query(shop: Shop, *arguments: str, stdin: str = "") -> subprocess.CompletedP
     """`python -m serving.query` as a user runs it."""
     key = shop.folder / "key.txt"
     key.write_text(f"{KEY}\n")
-    flags = ["--model_name=shop", f"--api_key_file={key}", "--deadline=30"]
+    flags = ["--model_name=shop", f"--api_key_file={key}", "--deadline=120"]
     return subprocess.run(
         [sys.executable, "-m", "serving.query", *arguments, *flags],
         input=stdin,
@@ -332,7 +332,7 @@ def test_a_question_from_the_shell(shop: Shop, tmp_path: Path) -> None:
     flags = ["--history=@-", f"--items={IDS[12]},x", f"--plot={picture}"]
     done = query(shop, "explain", f"--server={shop.addresses['grpc']}", *flags, stdin=rows)
     assert (done.returncode, done.stderr) == (0, "")
-    with Client(shop.addresses["grpc"], model="shop", api_key=KEY) as client:
+    with Client(shop.addresses["grpc"], model="shop", api_key=KEY, deadline=120) as client:
         [one] = client.explain(HISTORY, [IDS[12]])
     assert done.stdout.startswith(f"{IDS[12]}: {one.text}\nline ")
     assert f"{one.score:+.4f}" in done.stdout
@@ -350,7 +350,7 @@ def test_every_question_has_a_table_json_and_most_a_picture(
     key = tmp_path / "key.txt"
     key.write_text(f"# mine\n{KEY}\n")
     flags = [f"--server={shop.addresses[kind]}", "--model_name=shop", f"--api_key_file={key}"]
-    flags += ["--deadline=30"]
+    flags += ["--deadline=120"]
     history, items = f"--history={SHELL}", f"--items={IDS[11]},nobody"
     for asked, expected, drawn in (
         (["recommend", history, f"--exclude={IDS[13]}"], "probability", True),
