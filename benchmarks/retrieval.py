@@ -152,7 +152,7 @@ def sides(world: World, tuning: World, truths: tuple[Array, Array]) -> dict[str,
     def graph(ask: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         return tf.function(ask, specs, autograph=False)  # type: ignore[no-any-return]
 
-    brute = BruteForce(k=COUNT).index(catalogue.matrix.read_value())
+    brute = BruteForce(k=COUNT).index(tf.constant(world.items))
     found = {"TFRS BruteForce": Side(graph(lambda states, taken: brute(states)[1]), 0)}
 
     def exact(states: Any, taken: Any) -> Any:
@@ -176,7 +176,7 @@ def sides(world: World, tuning: World, truths: tuple[Array, Array]) -> dict[str,
 
     started = time.perf_counter()
     leaves, probes = 2 * int(number**0.5), max(1, int(number**0.5) // 20)
-    builder = scann_ops.builder(catalogue.matrix.read_value(), COUNT, "dot_product")
+    builder = scann_ops.builder(world.items, COUNT, "dot_product")
     builder.tree(leaves, 1, training_iterations=12).score_ah(2).reorder(4 * COUNT)
     trained = builder.build().serialize_to_module()
     say(f"ScaNN: {leaves:,} leaves; made in {time.perf_counter() - started:.0f} s")
