@@ -59,7 +59,7 @@ def assemble(
     trained: Trained,
     readouts: Readouts,
     top_k: int,
-    search: IndexOptions,
+    search: IndexOptions = IndexOptions(),  # noqa: B008
     storage: Storage = "float32",
 ) -> Assembled:
     """Puts the run's parts where a graph finds them.

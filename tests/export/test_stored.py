@@ -77,7 +77,8 @@ def test_a_ledger_read_from_int8_answers_nearly_the_same(ledger: Model) -> None:
     """Item vectors, the sequence model and the text encoder, with the graphs run as they come."""
     config = ledger.exported.config
     trained = load_trained(ledger.run, config)
-    assembled = assemble(config, trained, Readouts.load(ledger.run), TOP_K, "int8")
+    readouts = Readouts.load(ledger.run)
+    assembled = assemble(config, trained, readouts, TOP_K, storage="int8")
     request = random_request(IDS, ledger.exported.sizes.facets, 6, 10, seed=1)
     asked = {name: tf.constant(value) for name, value in request.full.items()}
     with assembled.weights:
