@@ -4,9 +4,10 @@
     python benchmarks/soak.py models/shop --seconds 30 --quick    (nothing is written)
 
 Every second, or as fast as the server loads them, the newest version of an exported model is copied
-to a new number and the one before it is deleted. Meanwhile clients ask the stored samples over gRPC
-and REST as fast as they can. Bars: no failed request; versions are swapped; from two minutes on (a
-shorter time says nothing), memory grows by less than 20 MB a minute over the second half.
+to a new number and the one before it is deleted. Meanwhile requests for all stored samples come at
+random times over gRPC and REST; a latency counts from when its request was due. Bars: no failed
+request; versions are swapped; from two minutes on (a shorter time says nothing), memory grows by
+less than 20 MB a minute over the second half.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from load_loops import Connect, GrpcConnection, Measured, RestConnection, closed_loop
+from load_loops import Connect, GrpcConnection, Measured, RestConnection, open_loop
 from local_server import LocalServer
 from results import write_section
 from sample_requests import Samples, draw, newest_version, read_samples
@@ -32,7 +33,7 @@ from tfrec.console import say
 from tfrec.errors import command
 from tfrec.run import command_line
 
-CLIENTS = 2  # per transport
+CLIENTS = 8  # per transport, more than are needed
 MOST_GROWTH, GROWTH_FROM = 20.0, 120.0  # MB per minute, seconds
 
 
@@ -43,6 +44,7 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("models", type=Path, help="folder of an exported model")
     parser.add_argument("--seconds", type=float, default=600, help="(default 600)")
+    parser.add_argument("--rate", type=float, default=20, help="requests/s of each (default 20)")
     parser.add_argument("--quick", action="store_true", help="nothing is written to RESULTS.md")
     flags = parser.parse_args(argv)
     version = newest_version(flags.models)
@@ -53,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
             swaps = Swaps(versions, server, f"{server.rest}/v1/models/{samples.model}")
             swaps.start()
             start = server.resident_mb()
-            found = ask(server, samples, flags.seconds)
+            found = ask(server, samples, flags.rate, flags.seconds)
             swaps.stop()
             end = server.resident_mb()
     growth = swaps.growth()
@@ -74,15 +76,16 @@ def main(argv: Sequence[str]) -> int:
     for line in lines:
         say(line)
     if not flags.quick:
-        intro = f"`{command_line()}`\n\n{os.cpu_count()} cores, {CLIENTS} clients each.\n\n"
+        how = f"{os.cpu_count()} cores, {flags.rate:g} requests/s over each transport"
+        intro = f"`{command_line()}`\n\n{how}.\n\n"
         write_section("Soak of the local server", intro + "\n".join(lines))
     answered = all(len(one.latencies) and not one.failed for one in found.values())
     flat = growth < MOST_GROWTH or flags.seconds < GROWTH_FROM
     return 0 if answered and swaps.count and flat else 1
 
 
-def ask(server: LocalServer, samples: Samples, seconds: float) -> dict[str, Measured]:
-    """Every stored sample in turn over both transports at once, as fast as they are answered."""
+def ask(server: LocalServer, samples: Samples, rate: float, seconds: float) -> dict[str, Measured]:
+    """All stored samples in random order, over both transports at once."""
     connects: dict[str, Connect] = {
         "gRPC": lambda: GrpcConnection(server.grpc),
         "REST": lambda: RestConnection(server.rest, samples.model),
@@ -92,7 +95,9 @@ def ask(server: LocalServer, samples: Samples, seconds: float) -> dict[str, Meas
 
     def load(transport: str) -> None:
         requests = draw(samples, mix, seed=0)
-        found[transport] = closed_loop(connects[transport], requests, CLIENTS, seconds, 0.0)
+        found[transport] = open_loop(
+            connects[transport], requests, rate, CLIENTS, seconds, warmup=0.0, seed=0
+        )
 
     threads = [threading.Thread(target=load, args=(name,)) for name in connects]
     for thread in threads:

@@ -124,15 +124,16 @@ def report(runs: dict[str, dict[str, Any]], flags: argparse.Namespace) -> tuple[
     lines = [
         f"{some.protocol}, {some.cases:,} test cases, seed 0",
         "",
-        "| encoder | trained of it | NDCG@10 | HR@10 | validation | peak memory | CPU |",
-        "|---|---|---|---|---|---|---|",
+        "| encoder | trained of it | rate | NDCG@10 | HR@10 | validation | peak memory | CPU |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name, row in runs.items():
         results = row["results"]
         ndcg, hit = (results.models[0].metrics[metric] for metric in ("ndcg@10", "hit_rate@10"))
         best = max(epoch["validation ndcg@10"] for epoch in results.epochs)
+        rate = f"{VARIANTS[name]:g}" if flags.encoder is None else "default"
         lines.append(
-            f"| {name} | {_sizes(row)[1]:,} ({_share(row):.2%}) | {ndcg.value:.4f} ± "
+            f"| {name} | {_sizes(row)[1]:,} ({_share(row):.2%}) | {rate} | {ndcg.value:.4f} ± "
             f"{(ndcg.high - ndcg.low) / 2:.4f} | {hit.value:.4f} | {best:.4f} | "
             f"{row['memory']:,.0f} MB | {row['cpu']:,.0f} s |"
         )

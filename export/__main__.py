@@ -123,6 +123,9 @@ def main(argv: Sequence[str]) -> int:
         )
     if not 0 < flags.min_recall <= 1:
         raise UserError(f"--min-recall {flags.min_recall} must be above 0 and at most 1")
+    for name in ("lists", "probes"):
+        if (given := getattr(flags, name)) is not None and given < 1:
+            raise UserError(f"--{name} {given} must be at least 1")
     if flags.index == "exact" and (flags.lists or flags.probes):
         raise UserError("--lists and --probes are those of an index: say --index ivf too")
     search = IndexOptions(flags.index, flags.lists, flags.probes, flags.min_recall)

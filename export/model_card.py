@@ -110,9 +110,16 @@ def _limits(exported: Exported) -> Iterator[str]:
             "- The numbers above are of events held out of the same log. What a recommender "
             "shows changes what people do: measure it in an experiment before relying on them.",
             "- Probabilities are calibrated on the validation cases of that log and drift with it.",
+            *_index_limits(exported),
             *_ledger_limits(sizes.model),
         ]
     )
+
+
+def _index_limits(exported: Exported) -> list[str]:
+    if exported.indexed is None:
+        return []
+    return [f"- Recommendations are not searched for exactly: {exported.indexed.sentence()}."]
 
 
 def _ledger_limits(model: str) -> list[str]:

@@ -124,7 +124,10 @@ RECOMMEND = Signature(
         "items": Tensor("string", "B N", 'ids, best first; "" where no more may come'),
         "scores": Tensor("float32", "B N", "falling; the lowest float32 where no more may come"),
         "probabilities": Tensor(
-            "float32", "B N", "that the next item is this one, of all that may come; 0 for none"
+            "float32",
+            "B N",
+            "that the next item is this one, of all that may come; 0 for none. With an index "
+            "(contract.json says so) of all that it compared, which is a little more",
         ),
     },
 )

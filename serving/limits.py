@@ -44,4 +44,6 @@ def size(array: Array) -> int:
 
 def too_large(name: str, limit: int) -> ServingError:
     """Says that an input is."""
-    return invalid(f"Input {name} is larger than {limit} bytes (--max_tensor_bytes)")
+    return invalid(
+        f"tensor parsing error: {name} is larger than {limit} bytes (--max_tensor_bytes)"
+    )

@@ -153,8 +153,12 @@ def test_every_other_command_runs(checkout: Path) -> None:
     items = json.loads(recommended)["outputs"]["items"][0]
     assert len(items) > 10
     assert not {"s3", "s4", "s9"} & set(items)  # seen and excluded
-    [explained] = [text for command, text in printed.items() if '"explain"' in command]
-    assert abs(json.loads(explained)["outputs"]["residual_error"][0][0]) < 1e-4
+    [explained] = [text for command, text in printed.items() if "query explain" in command]
+    *lines, score = re.findall(r"^(?:s3|s4|quality|conformity|context|score) .*", explained, re.M)
+    parts = [float(line.split()[-1]) for line in (*lines, score)]
+    assert len(parts) == 6
+    assert abs(sum(parts[:-1]) - parts[-1]) < 1e-3
+    assert (checkout / "why-s5.png").stat().st_size > 1000
     assert "runs/shop" in README
     for name in ("shop", "towers", "prepared"):
         assert (checkout / "runs" / name / "report.html").stat().st_size > 10_000

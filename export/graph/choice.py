@@ -8,6 +8,10 @@ import tensorflow as tf
 
 from export.graph.catalogue import Catalogue
 
+# Items that an index compares by their whole vectors, for every one that is recommended.
+_OVERFETCH = 4
+_AT_LEAST = 256
+
 
 class Choice(NamedTuple):
     """What B users choose from.
@@ -68,6 +72,11 @@ def best(choice: Choice, count: int) -> Best:
         tf.where(there, scores, tf.float32.min),
         tf.where(there, probabilities, 0.0),
     )
+
+
+def candidates(catalogue: Catalogue, count: int) -> int:
+    """How many items an index compares by their whole vectors to recommend `count`."""
+    return min(max(_OVERFETCH * count, _AT_LEAST), catalogue.size)
 
 
 def best_of_all(

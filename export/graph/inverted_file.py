@@ -7,12 +7,8 @@ from typing import Any
 import tensorflow as tf
 
 from export.graph.catalogue import Catalogue
-from export.graph.choice import Best, best_of_all
+from export.graph.choice import Best, best_of_all, candidates
 from export.index.lists import Lists
-
-# Items compared by their whole vectors, for every one that is recommended.
-_OVERFETCH = 4
-_AT_LEAST = 256
 
 
 class InvertedFile(tf.Module):  # type: ignore[misc]
@@ -40,7 +36,7 @@ class InvertedFile(tf.Module):  # type: ignore[misc]
         self._probes = probes
         self._temperature = temperature
         self._count = count
-        self._candidates = min(max(_OVERFETCH * count, _AT_LEAST), catalogue.size)
+        self._candidates = candidates(catalogue, count)
         self._user_short = tf.Variable(lists.user_short, trainable=False, name="user_short")
         self._mean = tf.Variable(lists.mean, trainable=False, name="item_mean")
         self._rows = tf.Variable(lists.rows, trainable=False, name="item_short")

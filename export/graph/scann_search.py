@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from export.graph.catalogue import Catalogue
-from export.graph.choice import Best, best_of_all
+from export.graph.choice import Best, best_of_all, candidates
 
 
 class ScannSearch(tf.Module):  # type: ignore[misc]
@@ -18,15 +18,20 @@ class ScannSearch(tf.Module):  # type: ignore[misc]
 
     Arguments:
         catalogue: the items.
-        layer: float32 [B, S] -> distances and numbers of items, [B, n].
+        trained: see `export.index.scann.train_scann`.
+        probes: leaves that are read.
         temperature: of the probabilities.
         count: items in a recommendation.
     """
 
-    def __init__(self, catalogue: Catalogue, layer: Any, temperature: float, count: int) -> None:
+    def __init__(
+        self, catalogue: Catalogue, trained: Any, probes: int, temperature: float, count: int
+    ) -> None:
         super().__init__()
         self._catalogue = catalogue
-        self._layer = layer
+        self._trained = trained
+        self._probes = probes
+        self._candidates = candidates(catalogue, count)
         self._temperature = temperature
         self._count = count
 
@@ -37,7 +42,13 @@ class ScannSearch(tf.Module):  # type: ignore[misc]
             state: float32 [B, S].
             seen, excluded: numbers of items that may not come, int32 [B, ...], -1 for none.
         """
-        distances, numbers = (tf.ensure_shape(part, [None, None]) for part in self._layer(state))
+        from scann.scann_ops.py import scann_ops
+
+        searcher = scann_ops.searcher_from_module(self._trained)
+        numbers, distances = searcher.search_batched(
+            state, final_num_neighbors=self._candidates, leaves_to_search=self._probes
+        )
+        numbers, distances = (tf.ensure_shape(part, [None, None]) for part in (numbers, distances))
         # Where the leaves that were read hold too few, the rest is no number.
         numbers = tf.where(tf.math.is_nan(distances), -1, numbers)
         kinds = Best(tf.int32, tf.float32, tf.float32)

@@ -14,9 +14,11 @@ import tensorflow as tf
 from export.graph.answers import Answers, Search
 from export.graph.choice import best
 from export.graph.inverted_file import InvertedFile
+from export.graph.scann_search import ScannSearch
 from export.histories import Rows
 from export.index.lists import make_lists, probes_for
 from export.index.options import DEPTH, IndexOptions, IndexReport, RecallError
+from export.index.scann import train_scann
 from tfrec.console import count, progress, say
 from tfrec.errors import UserError
 
@@ -104,9 +106,7 @@ def build(answers: Answers, users: Rows, options: IndexOptions, seed: int) -> In
         make = partial(InvertedFile, catalogue, made)
         probes = probes_for(made, choosing.states, choosing.items, 1 - _LOSS * allowed)
     else:
-        from export.index.scann import make_scann
-
-        make = partial(make_scann, catalogue, lists)
+        make = partial(ScannSearch, catalogue, train_scann(catalogue, lists))
         probes = ceil(lists**0.5)
     probes = options.probes or probes
     while True:
@@ -122,6 +122,7 @@ def build(answers: Answers, users: Rows, options: IndexOptions, seed: int) -> In
         lists=lists,
         probes=probes,
         users=len(found.recall),
+        depth=depth,
         recall=float(found.recall.mean()),
         next_recall=float(found.next_recall.mean()),
         probability_factor=(float(found.factor.mean()), float(found.factor.max())),
@@ -135,7 +136,7 @@ def build(answers: Answers, users: Rows, options: IndexOptions, seed: int) -> In
 def _number_of_lists(options: IndexOptions, size: int) -> int:
     lists = options.lists or max(1, min(4 * isqrt(size), size // 2))
     for flag, value, most in (("lists", lists, size), ("probes", options.probes or 1, lists)):
-        if not 1 <= value <= most:
+        if value > most:
             raise UserError(f"--{flag} {value} must be between 1 and {count(most)}")
     return lists
 
@@ -176,7 +177,8 @@ def _found(search: Search, truth: Truth, depth: int, temperature: float) -> Foun
     """Asks the index."""
     numbers = tf.TensorSpec([None, None], tf.int32)
     state = tf.TensorSpec([None, truth.states.shape[1]], tf.float32)
-    ask = tf.function(search.best, [state, numbers, numbers], autograph=False)
+    graph = tf.function(search.best, [state, numbers, numbers], autograph=False)
+    ask = graph.get_concrete_function()
     first, then = truth.items[:, :depth], truth.items[:, depth:]
     found = ask(tf.constant(truth.states), tf.constant(truth.seen), tf.constant(first[:, :0]))
     again = ask(tf.constant(truth.states), tf.constant(truth.seen), tf.constant(first))
@@ -197,6 +199,7 @@ def _share(found: Array, truth: Array) -> Array:
 def _too_few(report: IndexReport, options: IndexOptions, recall: float) -> str:
     advice = "take more --probes" if options.probes else "take --index exact"
     return (
-        f"recall@{DEPTH} of the index is {recall:.3f} with {report.probes} of {report.lists} lists "
-        f"read, and --min-recall is {options.min_recall}: {advice}, or promise less"
+        f"recall@{report.depth} of the index is {recall:.3f} with {report.probes} of "
+        f"{report.lists} lists read, and --min-recall is {options.min_recall}: {advice}, or "
+        "promise less"
     )

@@ -28,7 +28,7 @@ _STEP = 16
 # Directions that the sampled users hardly have may still come up in another user.
 _RIDGE = 1e-3
 _ROUNDS = 10
-_SAMPLE_PER_LIST = 64
+_SAMPLE_PER_LIST = 40
 _ROWS_AT_ONCE = 8192
 
 

@@ -40,8 +40,9 @@ class IndexReport(NamedTuple):
     Attributes:
         kind, lists, probes: see `IndexOptions`.
         users: how many were asked.
-        recall: recall@10: of the ten items that exact search ranks first, the share found.
-        next_recall: the same of the next ten, with those ten excluded.
+        depth: ten, or as many items as are recommended where those are fewer.
+        recall: of so many items that exact search ranks first, the share found.
+        next_recall: the same of the next ones, with those excluded.
         probability_factor: what recommended probabilities are of the exact ones: mean and largest.
     """
 
@@ -49,6 +50,7 @@ class IndexReport(NamedTuple):
     lists: int
     probes: int
     users: int
+    depth: int
     recall: float
     next_recall: float
     probability_factor: tuple[float, float]
@@ -58,7 +60,7 @@ class IndexReport(NamedTuple):
         mean, largest = self.probability_factor
         return (
             f"index {self.kind}: reads {self.probes:,} of {self.lists:,} lists; of {self.users:,} "
-            f"users' {DEPTH} best items it finds {self.recall:.1%}, of the next {DEPTH} "
+            f"users' {self.depth} best items it finds {self.recall:.1%}, of the next {self.depth} "
             f"{self.next_recall:.1%}; probabilities are {mean:.2f} times the exact ones on "
             f"average, at most {largest:.2f}"
         )
@@ -72,8 +74,8 @@ class IndexReport(NamedTuple):
             "lists": self.lists,
             "probes": self.probes,
             "users asked": self.users,
-            f"recall@{DEPTH}": round(self.recall, 4),
-            f"recall@{DEPTH} of the next with those excluded": round(self.next_recall, 4),
+            f"recall@{self.depth}": round(self.recall, 4),
+            f"recall@{self.depth} with those excluded": round(self.next_recall, 4),
             "recommend's probabilities": PROBABILITIES,
             "recommended to exact probabilities": {"mean": mean, "largest": largest},
         }

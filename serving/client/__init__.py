@@ -6,7 +6,7 @@
         for found in client.recommend([Event("s3", datetime.now(UTC))], exclude=["s9"]):
             print(found.item, found.probability)
 
-It needs neither TensorFlow nor the published stubs, and takes half a second to import.
+It needs neither TensorFlow nor the published stubs.
 """
 
 from serving.client import questions

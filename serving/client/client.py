@@ -7,8 +7,8 @@ import functools
 import inspect
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Concatenate, ParamSpec, TypeVar
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 from serving.client import questions
@@ -45,7 +45,7 @@ def _blocking(make: Callable[P, Question[Answer]]) -> Callable[Concatenate[Clien
 
 def _awaited(
     make: Callable[P, Question[Answer]],
-) -> Callable[Concatenate[AsyncClient, P], Awaitable[Answer]]:
+) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, Answer]]:
     """The same for asyncio."""
 
     async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> Answer:

@@ -61,5 +61,8 @@ def test_cold_items_are_those_that_only_a_category_or_a_text_can_place(tmp_path:
     told = line.of([part[cold] for part in parts])
     assert np.ptp(told) > 0.01
     np.testing.assert_allclose(popularity[:, cold], told.T, atol=1e-5)
+    vectors = np.asarray(model.strength.target_vectors)
+    assert not vectors[cold].any()
+    assert vectors[~cold].all()
     sasrec = build_model(replace(config, model="sasrec"), data, train)
     assert cold_items(sasrec) is None

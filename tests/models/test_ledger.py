@@ -224,6 +224,20 @@ def test_mixed_precision_keeps_weights_ages_and_lines_in_float32() -> None:
     np.testing.assert_allclose(np.asarray(states, np.float32), exact, rtol=0.1, atol=0.3)
 
 
+def test_cold_items_have_no_quality_and_no_part_in_that_of_others() -> None:
+    model = small()
+    cold = np.arange(NUM_ITEMS) % 4 == 0
+    model.tower.cold.assign(cold)
+    before = np.asarray(model.item_side(model.tower()).quality)
+    np.testing.assert_array_equal(before[cold], 0)
+    crowd = np.asarray(model.popularity).mean(axis=0)[~cold]
+    assert abs(np.corrcoef(before[~cold], crowd)[0, 1]) < 1e-4
+    changed = np.asarray(model.quality) + np.where(cold, 5.0, 0.0)
+    model.quality.assign(changed)
+    after = np.asarray(model.item_side(model.tower()).quality)
+    np.testing.assert_allclose(after, before, atol=1e-5)
+
+
 def test_quality_says_nothing_that_popularity_says() -> None:
     model = small()
     side = model.item_side(model.tower())

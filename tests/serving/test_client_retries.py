@@ -180,6 +180,23 @@ def test_pauses_grow_and_are_random() -> None:
 
 
 @KINDS
+def test_the_signatures_are_learnt_once_and_again_after_a_failure(kind: str) -> None:
+    plan, where = Plan(Code.INVALID_ARGUMENT, failures=0), place(kind)
+    with unreliable(kind, plan, where), Client(where.address, model="double") as client:
+        assert [client.ask(double(x)) for x in (1.0, 2.0, 3.0)] == [[2.0], [4.0], [6.0]]
+        assert plan.described == 1
+        triple = Question("triple", double(1.0).inputs, double(1.0).decode)
+        with pytest.raises(ServingError, match="model double has no signature triple; it has: dou"):
+            client.ask(triple)
+        assert plan.described == 2  # a version that came since might have had it
+        plan.failures = 4
+        with pytest.raises(ServingError):
+            client.ask(double(1.0))
+        assert client.ask(double(1.0)) == [2.0]
+        assert plan.described == 3
+
+
+@KINDS
 @WAYS
 def test_an_api_key_is_sent(kind: str, ask: Ask) -> None:
     plan, where = Plan(None, failures=0), place(kind)

@@ -20,7 +20,7 @@ def test_versions_come_and_go_without_a_failed_request(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     rows = re.findall(r"\| (gRPC|REST) \| (\d+) \| (\d+) \|", done.stdout)
     assert [transport for transport, _, _ in rows] == ["gRPC", "REST"]
-    assert all(int(requests) > 100 and failed == "0" for _, requests, failed in rows)
+    assert all(int(requests) > 200 and failed == "0" for _, requests, failed in rows)
     swaps = re.search(r"(\d+) times in", done.stdout)
     assert swaps
     assert int(swaps[1]) >= 3

@@ -31,12 +31,17 @@ class Plan:
     Arguments:
         code: how the first ones fail; None for no answer at all.
         failures: how many do.
+
+    Attributes:
+        asked: when predictions came. headers: what came with each.
+        described: how often the metadata was asked for.
     """
 
     def __init__(self, code: Code | None, failures: int) -> None:
         self.code, self.failures = code, failures
         self.asked: list[float] = []
         self.headers: list[dict[str, str]] = []
+        self.described = 0
         self.over = threading.Event()
 
     def next(self) -> Code:
@@ -68,6 +73,7 @@ class _Service(prediction_service_pb2_grpc.PredictionServiceServicer):  # type: 
         self._plan = plan
 
     def GetModelMetadata(self, request: Any, context: Any) -> Any:
+        self._plan.described += 1
         return metadata()
 
     def Predict(self, request: Any, context: Any) -> Any:
@@ -88,6 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
     plan: Plan
 
     def do_GET(self) -> None:
+        self.plan.described += 1
         found = json_format.MessageToDict(metadata(), preserving_proto_field_name=True)
         # As TensorFlow Serving writes it: the packed map without its type.
         del found["metadata"]["signature_def"]["@type"]

@@ -12,6 +12,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.text.tiny_checkpoints import DIM, write_checkpoint
 from tfrec.errors import Interrupted
@@ -27,7 +29,7 @@ from tfrec.training.objective import RankingObjective
 from tfrec.training.options import TrainingConfig
 from tfrec.training.text_alignment import id_text_alignment
 from tfrec.training.text_optimizer import with_encoder
-from tfrec.training.text_tuning import TunedObjective, TunedTexts
+from tfrec.training.text_tuning import TunedObjective, TunedTexts, estimated
 
 ITEMS = 6
 TEXTS = ["so soon", "no", "", "a longer text than those", "so", "soon no"]
@@ -147,21 +149,45 @@ def test_the_gradient_is_what_moving_a_weight_does(tuning: Tuning) -> None:
     assert (losses[0] - losses[1]) / 0.02 == pytest.approx(slope, rel=0.02)
 
 
-def test_the_gradient_of_some_texts_counts_by_their_weights(tuning: Tuning) -> None:
-    """So that weights of 1 / π make it right on average; see `test_tuning_batches`."""
-    whole = next(tuning.batches.stream(0, 0))
+def test_some_texts_pass_on_the_gradient_of_all(tuning: Tuning) -> None:
+    """Of the table, as NumPy shares it out, and through the encoder of strings."""
+    batch = next(tuning.batches.stream(0, 0))
+    items = batch["text_items"].ravel()
+    weights = np.array([0, 0, 0, 1, 3, 2], np.float32)[items]  # as if three were drawn
+    weights[np.flatnonzero(items == items[0])[1:]] = 0
+    found = tuning.gradient(batch | {"text_weights": weights.reshape(2, -1)})
 
-    def weighted(weights: list[float]) -> list[Any]:
-        by_item = np.array(weights, np.float32)
-        real = whole["text_weights"] > 0
-        return tuning.gradient(
-            whole | {"text_weights": np.where(real, by_item[whole["text_items"]], 0)}
-        )
+    events = {name: tf.constant(x) for name, x in batch.items() if name not in TEXT_ARRAYS}
+    tower = tuning.model.reader.tower
+    table = tf.constant(tower.texts.numpy())
+    with tf.GradientTape() as tape:
+        tape.watch(table)
+        with tower.reading(table):
+            loss = sum(tuning.ranking(tuning.model.reader, events).values())
+    of_table = tape.gradient(loss, table).numpy()
+    wanted = np.zeros_like(of_table)
+    np.add.at(wanted, items, weights[:, None] * of_table[items])
+    lacking = of_table[[0, 1, 3, 4, 5]].sum(axis=0) - wanted.sum(axis=0)
+    np.add.at(wanted, items, weights[:, None] / weights.sum() * lacking)
+    with tf.GradientTape() as tape:
+        vectors = tuning.encoder(tf.constant(TEXTS))
+    expected = tape.gradient(vectors, tuning.weights, tf.constant(wanted))
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
 
-    full = tuning.gradient(whole)
-    one, rest = weighted([2, 0, 0, 0, 3, 0]), weighted([-1, 1, 1, 1, -2, 1])
-    for a, b, total in zip(one, rest, full, strict=True):
-        np.testing.assert_allclose(a + b, total, rtol=1e-3, atol=1e-5)
+
+@given(st.integers(0, 2**32 - 1))
+def test_what_is_passed_on_has_the_sum_of_all_and_is_all_where_all_are_drawn(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    gradients = random.normal(size=(7, 2)).astype(np.float32)
+    known = (np.arange(7) != random.integers(7)).astype(np.float32)
+    with_text = np.flatnonzero(known)
+    drawn = random.permutation(with_text)[: random.integers(1, 7)]
+    weights = random.uniform(1, 3, len(drawn)).astype(np.float32)
+    found = np.asarray(estimated(gradients, known, drawn, weights))
+    np.testing.assert_allclose(found.sum(axis=0), gradients[with_text].sum(axis=0), atol=1e-4)
+    everything = estimated(gradients, known, with_text, np.ones(6, np.float32))
+    np.testing.assert_allclose(everything, gradients[with_text], atol=1e-5)
 
 
 def test_xla_and_bfloat16_only_change_the_arithmetic(folder: Path, tuning: Tuning) -> None:

@@ -146,6 +146,9 @@ def _build_ledger(
     model.set_popularity(*popularity)
     scale = strength_scale(train)
     model.strength_scale.assign(np.asarray(scale, np.float32))
+    # A cold item's would stay as they were drawn.
+    vectors = model.strength.target_vectors
+    vectors.assign(np.where(cold[:, None], 0.0, vectors))
     model.strength.by_item.assign(item_strengths(train, data.num_items, scale))
     if categories is not None:
         model.tower.categories.assign(categories)

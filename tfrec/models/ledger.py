@@ -308,10 +308,15 @@ class Ledger(keras.Model):
         def centred(x: Any) -> Any:
             return x - ops.mean(x, axis=0, keepdims=True)
 
-        # What popularity explains of quality is taken out of it.
-        crowd = ops.mean(ops.convert_to_tensor(self.popularity), axis=0)
-        crowd = crowd - ops.mean(crowd)
-        quality = centred(ops.convert_to_tensor(self.quality)[:, None])[:, 0]
+        # What popularity explains of quality is taken out of it. Of cold items nothing is known,
+        # and were theirs free, it would take up the part that that of the others must not have.
+        counted = 1.0 - ops.cast(ops.convert_to_tensor(self.tower.cold), "float32")
+
+        def among_counted(x: Any) -> Any:
+            return (x - ops.sum(x * counted) / ops.sum(counted)) * counted
+
+        crowd = among_counted(ops.mean(ops.convert_to_tensor(self.popularity), axis=0))
+        quality = among_counted(ops.convert_to_tensor(self.quality))
         along = ops.sum(quality * crowd) / ops.maximum(ops.sum(crowd * crowd), 1e-9)
         return ItemSide(
             blocks=centred(self.item_blocks(embeddings)),

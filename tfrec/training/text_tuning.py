@@ -2,8 +2,8 @@
 
 The tower keeps a vector per text. A step encodes some texts (see `tfrec.text.tuning.batches`), puts
 their vectors into the table and lets the loss read the whole table; the gradient reaches the
-encoder through the vectors that are new. After every epoch, before validation, all texts are
-encoded, so what is measured, kept as the best and exported is what the encoder says then.
+encoder through the new vectors, which stand for all. After every epoch, before validation, all
+texts are encoded, so what is measured, kept as the best and exported is what the encoder says then.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ class TunedTexts:
         self.variables: list[Any] = [*reader.variables, *weights]
         self.trainable_variables: list[Any] = [*reader.trainable_variables, *weights]
         self._tokens = tokens
+        self._known = (tokens.lengths > 0).astype(np.float32)
         self._batch_size = batch_size
         # One graph for all batches, whatever their shape.
         self._encode = import_tensorflow().function(encoder.encode_tokens, reduce_retracing=True)
@@ -72,7 +73,7 @@ class TunedTexts:
             drawn: `TEXT_ARRAYS` of a batch. On several replicas each encodes its own, and all get
                 all of them.
 
-        The kept vectors become the new ones. The gradient of a new one is weighted.
+        The kept vectors become the new ones.
         """
         flat = {name: ops.reshape(x, (-1, *x.shape[2:])) for name, x in drawn.items()}
         vectors = self.encoder.encode_tokens(flat)
@@ -84,12 +85,17 @@ class TunedTexts:
             )
         place = items[:, None]
         texts = self.reader.tower.texts
-        fixed = ops.stop_gradient(vectors)
-        now = ops.scatter_update(ops.convert_to_tensor(texts), place, fixed)
+        now = ops.scatter_update(ops.convert_to_tensor(texts), place, ops.stop_gradient(vectors))
         texts.assign(now)
-        # 0 with a gradient.
-        change = ops.cast(weights, vectors.dtype)[:, None] * (vectors - fixed)
-        return now + ops.scatter(place, change, now.shape)
+
+        @ops.custom_gradient
+        def of_all(vectors: Any) -> Any:
+            def gradient(upstream: Any) -> Any:
+                return estimated(upstream, self._known, items, weights)
+
+            return now, gradient
+
+        return of_all(vectors)
 
     def refresh(self) -> None:
         """Encodes all texts and keeps the vectors."""
@@ -118,6 +124,34 @@ class TunedTexts:
             return validate()
 
         return fresh
+
+
+def estimated(gradients: Any, known: Any, items: Any, weights: Any) -> Any:
+    """What stands for the gradient of all texts where only some are there to pass it on.
+
+    Each drawn text gets its own gradient as often as it stands for others. What such a sample lacks
+    of the sum over all texts, which is known, or has too much of it, is then shared out: vectors of
+    texts have much in common, and there the chance of the draw would drown what they differ in. (A
+    difference estimator with the mean as what is known: Särndal et al. 1992, §6.3.)
+
+    Arguments:
+        gradients: of every item's vector, [I, dim].
+        known: 1 for an item with a text, 0 otherwise, [I].
+        items: that are drawn, [N].
+        weights: 1 / π of each, 0 for one that only fills up, [N].
+
+    Returns:
+        For each drawn text, [N, dim]; the sum is that of all.
+
+    Example:
+        >>> gradients = ops.array([[1.0], [2.0], [6.0]])
+        >>> found = estimated(gradients, ops.ones(3), ops.array([0, 2]), ops.array([1.0, 3.0]))
+        >>> ops.convert_to_numpy(found)[:, 0].tolist()
+        [-1.5, 10.5]
+    """
+    own = weights[:, None] * ops.take(gradients, items, axis=0)
+    lacking = ops.sum(known[:, None] * gradients, axis=0) - ops.sum(own, axis=0)
+    return own + (weights / ops.sum(weights))[:, None] * lacking
 
 
 class TunedObjective:

@@ -1,11 +1,12 @@
-"""Training batches with the texts of some items, drawn so that their gradient is unbiased.
+"""Training batches with the texts of some items, drawn so that their gradient stands for all.
 
 A loss over the catalogue has a gradient for the vector of every item. Encoding every text in every
 step is exact and, beyond small catalogues, out of the question. A step encodes N of them: item i
 with probability π_i, and its gradient counts 1 / π_i times (Horvitz & Thompson 1952), so that on
-average over the draws the encoder gets the gradient that all texts would have given it. The batch's
-own items alone, with a weight of 1, would not do: right answers would learn that they are right,
-few wrong ones that they are wrong, and all vectors would run in the direction that users share.
+average over the draws the encoder gets the gradient that all texts would have given it; see also
+`tfrec.training.text_tuning.estimated`. The batch's own items alone, with a weight of 1, would not
+do: right answers would learn that they are right, few wrong ones that they are wrong, and all
+vectors would run in the direction that users share.
 """
 
 from __future__ import annotations
