@@ -32,7 +32,9 @@ def parsed(serialised: Any, features: Mapping[str, Tensor]) -> dict[str, Any]:
     }
     found: dict[str, Any] = tf.io.parse_example(serialised, spec)
     items, times = (found[name].row_lengths() for name in HISTORY)
-    tf.debugging.assert_equal(
+    fit = tf.debugging.assert_equal(
         items, times, "an example must have as many history_times as history_items"
     )
-    return found | {name: found[name].to_tensor() for name in lists}
+    # Without the order, another op may fail first, and say less.
+    with tf.control_dependencies([fit]):
+        return found | {name: found[name].to_tensor() for name in lists}
