@@ -31,8 +31,9 @@ class Stored:
 
     Example:
         >>> two = Stored(np.array([[1.0, 100.0], [-0.5, 25.0]], np.float32), "int8", "two")
-        >>> two.whole().numpy().round(2).tolist()
-        [[1.0, 100.0], [-0.5, 25.0]]
+        >>> two.whole().numpy().round(1)
+        array([[  1. , 100. ],
+               [ -0.5,  25.2]], dtype=float32)
     """
 
     def __init__(self, values: npt.NDArray[np.float32], storage: Storage, name: str) -> None:

@@ -96,13 +96,11 @@ def _lines(one: Explanation, history: Sequence[Event]) -> list[tuple[str, float]
 
 
 def _figure(rows: int, columns: int = 1) -> Any:
-    import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    size = (2 + 5 * columns, max(2.5, 1 + 0.3 * rows))
-    return pyplot.subplots(1, columns, figsize=size, layout="constrained")
+    # Not pyplot, which would keep it and may want a screen.
+    figure = Figure((2 + 5 * columns, max(2.5, 1 + 0.3 * rows)), layout="constrained")
+    return figure, figure.subplots(1, columns)
 
 
 def _save(figure: Any, path: Path) -> None:
