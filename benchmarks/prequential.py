@@ -64,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         say("exporting the run")
         exported = save_run(flags.run, Path(folder) / "1")
-        losses = play(Model(Path(folder) / "1"), LogRequests(data, exported.sizes.facets), stream)
+        losses = play(Model(Path(folder) / "1"), LogRequests(data), exported.sizes.facets, stream)
     body = report(flags, stream, losses, config.training.seed)
     say(body)
     if not flags.quick:
@@ -109,7 +109,7 @@ def events(data: PreparedData, split: Split, users: int | None) -> Stream:
     return Stream(histories, times, columns.item[rows], turn, rows >= stops[1, user])
 
 
-def play(model: Model, requests: LogRequests, stream: Stream) -> Array:
+def play(model: Model, requests: LogRequests, facets: int, stream: Stream) -> Array:
     """Loss of every event with the gains learned so far and with gains of 1, [E, 2].
 
     Users take turns: what is the n-th held-out event of many users is asked in one batch.
@@ -121,7 +121,7 @@ def play(model: Model, requests: LogRequests, stream: Stream) -> Array:
     state: dict[str, Array] = {}  # gains by user
     for batch in progress(batches, "events"):
         users = stream.histories.users[batch]
-        asked = requests.full(stream.histories.take(batch), stream.times[batch])
+        asked = requests.full(stream.histories.take(batch), stream.times[batch], facets)
         event = {"item": requests.ids[stream.items[batch]], "engaged": np.ones(len(batch), bool)}
         for name in ("facet_gain", "conformity_gain"):
             shape = (stream.histories.users.max() + 1, *asked[name].shape[1:])

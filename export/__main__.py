@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from export.index.options import KINDS, IndexOptions, RecallError
+from export.index.options import EXACT, KINDS, IndexOptions, RecallError
 from export.versions import locked, new_version, remove_older, versions
 from tfrec.console import say, size
 from tfrec.errors import UserError, command
@@ -97,7 +97,7 @@ def parser() -> argparse.ArgumentParser:
         "--min-recall",
         metavar="R",
         type=float,
-        default=IndexOptions().min_recall,
+        default=EXACT.min_recall,
         help="recall@10 below which nothing is published (default %(default)s)",
     )
     index.add_argument(
@@ -157,7 +157,7 @@ def export(
     keep: int | None,
     top_k: int,
     name: str,
-    index: IndexOptions = IndexOptions(),  # noqa: B008
+    index: IndexOptions = EXACT,
     vectors: Path | None = None,
     storage: Storage = "float32",
 ) -> int:

@@ -19,9 +19,9 @@ from export.graph.new_items import NewItems
 from export.graph.sentences import Sentences
 from export.graph.sequence import SequenceReader
 from export.graph.stored import Storage, StoredWeights
-from export.histories import Histories
 from export.index.build import build as build_index
-from export.index.options import IndexOptions, IndexReport
+from export.index.options import EXACT, IndexOptions, IndexReport
+from export.log_requests import LogRequests
 from export.samples import MOST_EVENTS
 from export.signatures import FORMS, FULL, HISTORY, Sizes
 from tfrec.data.prepared import PreparedData
@@ -39,6 +39,7 @@ from tfrec.text.encoder import load_encoder
 from tfrec.trained import Trained
 
 Call = Callable[..., dict[str, Any]]
+# Users of the log that an index is made for and measured on.
 INDEX_USERS = 2000
 
 
@@ -59,7 +60,7 @@ def assemble(
     trained: Trained,
     readouts: Readouts,
     top_k: int,
-    search: IndexOptions = IndexOptions(),  # noqa: B008
+    search: IndexOptions = EXACT,
     storage: Storage = "float32",
 ) -> Assembled:
     """Puts the run's parts where a graph finds them.
@@ -98,7 +99,8 @@ def assemble(
     if search.kind != "exact":
         seed = config.training.seed
         users = np.random.default_rng(seed).permutation(data.num_users)[:INDEX_USERS]
-        indexed = build_index(answers, Histories(data, MOST_EVENTS).of(users), search, seed)
+        histories = data.sequences().take(users).last(MOST_EVENTS)
+        indexed = build_index(answers, LogRequests(data), histories, search, seed)
     found: dict[str, Call] = {
         "recommend": _of_user(answers, answers.recommend),
         "score": _of_user(answers, answers.score),

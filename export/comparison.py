@@ -126,15 +126,16 @@ class _Scorer:
 
     def __init__(self, model: Model, data: PreparedData, sizes: Sizes) -> None:
         self._model = model
-        self._requests = LogRequests(data, sizes.facets)
-        self._max_length = sizes.max_length
+        self._requests = LogRequests(data)
+        self._sizes = sizes
         self._items = model.ask("embed_items", {"items": self._requests.ids})["embedding"].T
 
     def score(self, cases: Cases) -> npt.NDArray[np.float32]:
-        histories = cases.histories.last(self._max_length)
+        histories = cases.histories.last(self._sizes.max_length)
         full = "embed_user" + FULL_SUFFIX
         if full in self._model.signatures:
-            asked = self._requests.full(histories, cases.request_times)
+            times = cases.request_times
+            asked = self._requests.full(histories, times, self._sizes.facets)
             user = self._model.ask(full, asked)["embedding"]
         else:
             user = self._model.ask("embed_user", self._requests.short(histories))["embedding"]

@@ -16,16 +16,15 @@ class LogRequests:
     """Inputs of signatures that read histories.
 
     Arguments:
-        data: of the run. facets: K.
+        data: of the run.
 
     Attributes:
         ids: of the items, bytes [I].
     """
 
-    def __init__(self, data: PreparedData, facets: int) -> None:
+    def __init__(self, data: PreparedData) -> None:
         self.ids = np.array([item.encode() for item in data.items["item_id"].to_pylist()], object)
         self._actions = np.array([name.encode() for name in data.meta.actions], object)
-        self._facets = facets
 
     def short(self, histories: Sequences) -> dict[str, Any]:
         """Of the short form."""
@@ -35,8 +34,8 @@ class LogRequests:
             "history_times": _padded(lengths, np.asarray(columns.timestamp[rows], np.int64), 0),
         }
 
-    def full(self, histories: Sequences, now: Int64) -> dict[str, Any]:
-        """Of a `_full` twin, asked at unix milliseconds [B], with all gains at 1."""
+    def full(self, histories: Sequences, now: Int64, facets: int) -> dict[str, Any]:
+        """Of a `_full` twin of K facets, asked at unix milliseconds [B], with all gains at 1."""
         rows, lengths, columns = histories.event_rows(), histories.lengths, histories.columns
         shape = len(lengths), int(lengths.max(initial=0))
         actions = np.full(shape, b"", object)
@@ -49,7 +48,7 @@ class LogRequests:
             "actions": actions,
             "values": values,
             "now": np.asarray(now, np.int64),
-            "facet_gain": np.ones((len(lengths), self._facets), np.float32),
+            "facet_gain": np.ones((len(lengths), facets), np.float32),
             "event_gain": np.ones(shape, np.float32),
             "conformity_gain": np.ones(len(lengths), np.float32),
         }

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from export.index.options import IndexOptions, IndexReport
+from export.index.options import EXACT, IndexOptions, IndexReport
 from export.samples import Sample, newest_users
 from export.signatures import FORMS, Signature, Sizes, contract, inputs
 from tfrec.atomic import written
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 TOP_K = 100
 DEFAULT = "serving_default"
-EXACT = IndexOptions()
 
 
 class Exported(NamedTuple):
@@ -42,7 +41,7 @@ class Exported(NamedTuple):
     epoch: int
     samples: list[Sample]
     indexed: IndexReport | None
-    storage: Storage = "float32"
+    storage: Storage
 
 
 def save_run(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from export.histories import Histories
+from export.log_requests import LogRequests
 from tfrec.atomic import written
 from tfrec.console import import_tensorflow, progress
 from tfrec.data.prepared import PreparedData
@@ -66,12 +66,13 @@ def _items(embed: Any, data: PreparedData) -> Iterator[Vectors]:
 def _users(embed: Any, data: PreparedData, max_length: int) -> Iterator[Vectors]:
     import tensorflow as tf
 
-    histories, ids = Histories(data, max_length), data.users["user_id"]
+    requests, ids = LogRequests(data), data.users["user_id"]
+    histories = data.sequences().last(max_length)
     for start in progress(range(0, len(ids), _USERS_PER_BATCH), "users", unit="batches"):
         some = ids.slice(start, _USERS_PER_BATCH).to_pylist()
-        items, times = histories.of(np.arange(start, start + len(some)))
-        asked = embed(history_items=tf.constant(items), history_times=tf.constant(times))
-        yield some, asked["embedding"].numpy()
+        asked = requests.short(histories.take(slice(start, start + len(some))))
+        given = {name: tf.constant(array) for name, array in asked.items()}
+        yield some, embed(**given)["embedding"].numpy()
 
 
 def _write(path: Path, batches: Iterator[Vectors]) -> None:

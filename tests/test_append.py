@@ -135,7 +135,7 @@ def test_more_may_join_later(world: Path, longer: Path, capsys: pytest.CaptureFi
     ("text", "said"),
     [
         (HEADER + IDS[6] + ",again,Love\n", "holds no item that"),
-        (HEADER + "new,,Polka\n", "says nothing of 1 items that .*: new. Give each a text"),
+        (HEADER + "new,,Polka\n", "says nothing of 1 items .*: new. Give each a text"),
         ("item_id,name,kinds\nnew,x,Love\n", "title"),
         (HEADER + "new,x,Love\nnew,y,Love\n", "bad.csv:3 item_id: item_id occurs twice"),
         (HEADER + ",x,Love\n", "bad.csv:2 item_id: missing item_id"),

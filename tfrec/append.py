@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import json
 import os
 import shutil
@@ -18,9 +19,9 @@ from tfrec.run import (
     APPENDED,
     CHECKPOINTS,
     CONFIG,
-    DATA,
     EPOCHS,
     RunConfig,
+    link_data,
     load_data,
     locked,
     must_be_run,
@@ -44,8 +45,6 @@ The file has the columns of the run's catalogue: item_id, its texts, its categor
 is. The test cases are ranked again, now with the new items among the candidates.
 """
 PREPARED = "data"
-# Ids that are named in a message.
-NAMED = 5
 
 
 def parser() -> argparse.ArgumentParser:
@@ -106,7 +105,7 @@ def append_items(run: Path, items: str, out: Path | None = None) -> Path:
             raise UserError(f"{out} is there already. Choose another folder with --out")
         with new_folder(out) as folder:
             results = _extend(run, folder, config, data, rows)
-            _link(folder, out / PREPARED)
+            link_data(folder, out / PREPARED)
     say()
     say(console_table(results))
     say()
@@ -115,79 +114,25 @@ def append_items(run: Path, items: str, out: Path | None = None) -> Path:
 
 
 def _new_rows(data: PreparedData, config: RunConfig, run: Path, items: str) -> pyarrow.Table:
-    """The rows of the file that the catalogue does not have, with the catalogue's columns.
+    """What the file holds that the run does not have.
 
     Raises:
         UserError: see `append_items`.
     """
-    import tempfile
-
-    import numpy as np
-    import pyarrow
-    import pyarrow.compute as pc
-
-    from tfrec.data.catalogue import read_items
-    from tfrec.data.locate import items_layout
-    from tfrec.data.rejected import REJECTED, Rejected
+    from tfrec.data.new_items import read_new_items
     from tfrec.models.build import category_names
+    from tfrec.text.catalogue_vectors import texts_of
 
-    texts = config.text.text_encoder != "none"
     kinds = category_names(data)
-    if not texts and not kinds:
+    texts = None
+    if config.text.text_encoder != "none":
+        texts = functools.partial(texts_of, names=data.meta.text_columns, config=config.text)
+    elif not kinds:
         raise UserError(
             f"{run} reads neither texts nor categories, so nothing could place a new item. Train "
             "with --items and --categories, or with --text and --text-encoder"
         )
-    layout = items_layout(items, config.data, data.meta.text_columns, bool(kinds))
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Rejected(Path(folder) / REJECTED) as rejected,
-    ):
-        found = read_items(layout, rejected)
-        if rejected.total:
-            raise UserError(
-                f"{count(rejected.total)} rows of {items} cannot be used: "
-                f"{'; '.join(map(str, rejected.first))}"
-            )
-    table = pyarrow.table({"item_id": pyarrow.array(found.ids, pyarrow.string())})
-    for name in data.items.column_names[1:]:
-        table = table.append_column(name, found.table[name])
-    known = pc.is_in(table["item_id"], data.items["item_id"].combine_chunks())
-    if here := pc.sum(known).as_py():
-        say(f"{count(here)} items of {items} are in the catalogue already and stay as they are")
-    table = table.filter(pc.invert(known))
-    if not len(table):
-        raise UserError(f"{items} holds no item that {run} does not have already")
-    told = np.zeros(len(table), bool)
-    if kinds:
-        table, told = _with_known_categories(table, kinds)
-    if texts:
-        for name in data.meta.text_columns:
-            told |= np.array([bool(text and text.strip()) for text in table[name].to_pylist()])
-    if not told.all():
-        silent = table["item_id"].filter(pyarrow.array(~told)).to_pylist()
-        raise UserError(
-            f"{items} says nothing of {len(silent)} items that {run} could place them by: "
-            f"{_few(silent)}. Give each a {'text' if texts else 'category that the run knows'}"
-        )
-    return table
-
-
-def _with_known_categories(
-    table: pyarrow.Table, kinds: list[str]
-) -> tuple[pyarrow.Table, np.ndarray[Any, Any]]:
-    """The rows without categories that no item of the run has, and which have some left."""
-    import numpy as np
-    import pyarrow
-
-    lists = table["categories"].to_pylist()
-    kept = [[kind for kind in row if kind in kinds] for row in lists]
-    if strange := sorted({kind for row in lists for kind in row} - set(kinds)):
-        say(f"categories that the run has not learned are left out: {_few(strange)}")
-    column = pyarrow.array(kept, pyarrow.list_(pyarrow.string()))
-    place = table.column_names.index("categories")
-    table = table.set_column(place, "categories", column)
-    return table, np.array([bool(row) for row in kept])
+    return read_new_items(items, data, config.data, kinds, texts)
 
 
 def _extend(
@@ -214,7 +159,7 @@ def _extend(
     appended = {"from": str(run.resolve()), "items": rows["item_id"].to_pylist()}
     (folder / APPENDED).write_text(json.dumps(appended, ensure_ascii=False), encoding="utf-8")
     _write_data(data, rows, folder / PREPARED)
-    _link(folder, folder / PREPARED)
+    link_data(folder, folder / PREPARED)
     longer = PreparedData.open(folder / PREPARED)
     texts = _write_texts(run, folder, longer, with_own_encoder(run, config), len(rows))
     model = _grown(before.model, longer, before.split.train(), config, texts)
@@ -225,11 +170,6 @@ def _extend(
     results = ranked(folder, dataclasses.replace(config, evaluation=plain), "test", folder)
     write_results(results, config, folder)
     return results
-
-
-def _link(folder: Path, prepared: Path) -> None:
-    text = json.dumps({"prepared": str(prepared.resolve())})
-    (folder / DATA).write_text(text, encoding="utf-8")
 
 
 def _write_data(data: PreparedData, rows: pyarrow.Table, folder: Path) -> None:
@@ -294,11 +234,6 @@ def _grown(
             value = whole
         new.assign(value)
     return fresh  # type: ignore[no-any-return]
-
-
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
 
 
 if __name__ == "__main__":

@@ -131,8 +131,13 @@ def load_data(folder: Path, config: RunConfig | PretrainConfig) -> PreparedData:
             "in a new run: --config FILE --hash-ids SALT"
         )
     data = load(config.data, say)
-    write_text(link, json.dumps({"prepared": str(data.folder.resolve())}))
+    link_data(folder, data.folder)
     return data
+
+
+def link_data(folder: Path, prepared: Path) -> None:
+    """Notes in a run folder where its prepared log lies."""
+    write_text(folder / DATA, json.dumps({"prepared": str(prepared.resolve())}))
 
 
 def must_be_run(folder: Path) -> Path:
@@ -197,7 +202,7 @@ def working(folder: Path, command: str, new: bool) -> Iterator[None]:
         raise Interrupted(f"interrupted. {go_on}", signal.SIGINT) from None
     except UserError:
         if new and not (folder / EPOCHS).exists():
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)
         raise
 
 

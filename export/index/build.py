@@ -15,11 +15,12 @@ from export.graph.answers import Answers, Search
 from export.graph.choice import best
 from export.graph.inverted_file import InvertedFile
 from export.graph.scann_search import ScannSearch
-from export.histories import Rows
 from export.index.lists import make_lists, probes_for
 from export.index.options import DEPTH, IndexOptions, IndexReport, RecallError
 from export.index.scann import train_scann
+from export.log_requests import LogRequests
 from tfrec.console import count, progress, say
+from tfrec.data.sequences import Sequences
 from tfrec.errors import UserError
 
 # Below this, comparing all items takes about as long as reading a history.
@@ -69,11 +70,14 @@ class Found(NamedTuple):
         return float(min(self.recall.mean(), self.next_recall.mean()))
 
 
-def build(answers: Answers, users: Rows, options: IndexOptions, seed: int) -> IndexReport:
+def build(
+    answers: Answers, requests: LogRequests, users: Sequences, options: IndexOptions, seed: int
+) -> IndexReport:
     """Makes the index, lets the answers search with it, and measures it.
 
     Arguments:
         answers: of the run; their catalogue is indexed.
+        requests: of the log.
         users: histories of real users in random order. A quarter of them, 250 at most, measures;
             the others shape the index, and as many of them say how many lists are to be read.
         options: its kind is not "exact".
@@ -92,15 +96,15 @@ def build(answers: Answers, users: Rows, options: IndexOptions, seed: int) -> In
         )
     depth = min(DEPTH, answers.top_k)
     # A single user does everything.
-    few = min(_MEASURING, ceil(len(users.items) / 4))
-    measuring = _truth(answers, users.part(0, few), depth)
-    choosing = (
-        _truth(answers, users.part(few, 2 * few), depth) if len(users.items) > 1 else measuring
-    )
+    few, alone = min(_MEASURING, ceil(len(users) / 4)), len(users) == 1
+    measuring = _truth(answers, requests, users.take(slice(few)), depth)
+    choosing = measuring
+    if not alone:
+        choosing = _truth(answers, requests, users.take(slice(few, 2 * few)), depth)
     allowed = 1 - options.min_recall
     make: Callable[[int, float, int], Search]
     if options.kind == "ivf":
-        states = _states(answers, users.part(few if len(users.items) > 1 else 0, None))
+        states = _states(answers, requests, users.take(slice(0 if alone else few, None)))
         made = make_lists(catalogue.matrix.numpy(), states, lists, seed)
         lists = len(made.centroids)
         make = partial(InvertedFile, catalogue, made)
@@ -141,19 +145,19 @@ def _number_of_lists(options: IndexOptions, size: int) -> int:
     return lists
 
 
-def _states(answers: Answers, users: Rows) -> Array:
+def _states(answers: Answers, requests: LogRequests, users: Sequences) -> Array:
     """States of users, [n, S]."""
 
     @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
     def read(items: Any, times: Any) -> Any:
         return answers.ask(items, times).user.state
 
-    starts = range(0, len(users.items), _USERS_PER_BATCH)
-    parts = (users.part(n, n + _USERS_PER_BATCH) for n in progress(starts, "reading histories"))
-    return np.concatenate([read(*(tf.constant(column) for column in part)) for part in parts])
+    starts = progress(range(0, len(users), _USERS_PER_BATCH), "reading histories")
+    parts = (users.take(slice(n, n + _USERS_PER_BATCH)) for n in starts)
+    return np.concatenate([read(*_request(requests, part)) for part in parts])
 
 
-def _truth(answers: Answers, users: Rows, depth: int) -> Truth:
+def _truth(answers: Answers, requests: LogRequests, users: Sequences, depth: int) -> Truth:
     """Asks exact search, a batch of users at a time."""
     size = answers.catalogue.size
 
@@ -168,9 +172,19 @@ def _truth(answers: Answers, users: Rows, depth: int) -> Truth:
         )
 
     at_once = max(1, min(_USERS_PER_BATCH, _CELLS_PER_BATCH // size))
-    starts = progress(range(0, len(users.items), at_once), "asking users of the log")
-    parts = [ask(*(tf.constant(column) for column in users.part(n, n + at_once))) for n in starts]
-    return Truth(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+    starts = progress(range(0, len(users), at_once), "asking users of the log")
+    parts = [ask(*_request(requests, users.take(slice(n, n + at_once)))) for n in starts]
+    states, seen, items, normaliser = zip(*parts, strict=True)
+    # Histories of a batch are as wide as its longest one.
+    width = max(part.shape[1] for part in seen)
+    even = [np.pad(part, ((0, 0), (0, width - part.shape[1])), constant_values=-1) for part in seen]
+    return Truth(*(np.concatenate(column) for column in (states, even, items, normaliser)))
+
+
+def _request(requests: LogRequests, users: Sequences) -> tuple[Any, Any]:
+    """Ids and times of the histories, as tensors."""
+    asked = requests.short(users)
+    return tf.constant(asked["history_items"]), tf.constant(asked["history_times"])
 
 
 def _found(search: Search, truth: Truth, depth: int, temperature: float) -> Found:

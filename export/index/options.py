@@ -34,6 +34,9 @@ class IndexOptions(NamedTuple):
     min_recall: float = 0.95
 
 
+EXACT = IndexOptions()
+
+
 class IndexReport(NamedTuple):
     """What was built and how it did on real users of the log.
 

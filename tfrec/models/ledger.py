@@ -308,8 +308,8 @@ class Ledger(keras.Model):
         def centred(x: Any) -> Any:
             return x - ops.mean(x, axis=0, keepdims=True)
 
-        # What popularity explains of quality is taken out of it. Of cold items nothing is known,
-        # and were theirs free, it would take up the part that that of the others must not have.
+        # What popularity explains of quality is taken out of it. Cold items have none: were theirs
+        # free, they would balance the sum, and the others' could follow popularity after all.
         counted = 1.0 - ops.cast(ops.convert_to_tensor(self.tower.cold), "float32")
 
         def among_counted(x: Any) -> Any:

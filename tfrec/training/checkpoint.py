@@ -59,7 +59,8 @@ def restore(path: Path, variables: Sequence[Any], leading: bool = False) -> dict
     if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
         raise UserError(
             f"the checkpoint {path} holds other weights than this model has: "
-            f"{_first_difference(values, variables)}. Was the run's config.yaml edited?"
+            f"{_first_difference(values, variables)}. Was the run's config.yaml edited, or the run "
+            "made by another version of tfrec?"
         )
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
