@@ -20,6 +20,8 @@ from tfrec.models.topic_weights import TopicWeights
 from tfrec.models.transformer import TransformerBlock
 
 TOPIC_TEMPERATURE = 0.1
+# How far the scores of unrelated items lie apart in a fresh model.
+FIRST_SPREAD = 0.5
 
 
 @keras.saving.register_keras_serializable("tfrec")
@@ -137,7 +139,9 @@ class Ledger(keras.Model):
         # As wide as with four facets at least: topics need no match.
         self.facet_weights = FacetWeights(general, dim // max(general, 4), num_actions, weights)
         self.topic_weights = TopicWeights(topics, num_actions) if topics else None
-        self.value = keras.layers.Dense(width, use_bias=False, name="value")
+        self.value = keras.layers.Dense(
+            width, use_bias=False, name="value", kernel_initializer="orthogonal"
+        )
         self.gate = keras.layers.Dense(facets, name="gate", kernel_initializer="zeros")
         # softplus(0.54) = 1: the fresh model ranks by popularity.
         self.crowd = keras.layers.Dense(
@@ -146,8 +150,16 @@ class Ledger(keras.Model):
             kernel_initializer="zeros",
             bias_initializer=keras.initializers.Constant(0.5413),
         )
+        # The map of the values, only smaller: a fresh model takes an item to be like itself and
+        # unlike all others. Were the two maps unrelated it would have to learn that item by item,
+        # for which a catalogue of rare items does not have the events.
         self.item_block = keras.layers.Dense(
-            width, use_bias=False, name="item_block", kernel_initializer=start
+            width,
+            use_bias=False,
+            name="item_block",
+            kernel_initializer=lambda shape, dtype=None: (
+                ops.cast(FIRST_SPREAD / dim**0.5, dtype) * self.value.kernel
+            ),
         )
         self.strength = StrengthReadout(num_items, facets)
         if residual:
