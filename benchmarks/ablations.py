@@ -4,7 +4,7 @@
     python benchmarks/ablations.py --data movielens-100k:/folder --quick   (one seed, 10 epochs)
     python benchmarks/ablations.py --data … --only sink,pointwise
 
-Leave-one-out, full ranking. NDCG@10 and HR@10 are means over seeds, ± the standard deviation over
+"untied": the items' blocks are a table of their own. Leave-one-out, full ranking. NDCG@10 and HR@10 are means over seeds, ± the standard deviation over
 seeds. Runs that are finished in --out are not trained again. With --split global-time the log is
 cut by time instead.
 """
@@ -12,10 +12,12 @@ cut by time instead.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from results import write_section
 
@@ -49,6 +51,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no conformity loss": {"losses.conformity_loss": 0.0},
     "no independence loss": {"losses.independence_loss": 0.0},
     "no balance loss": {"losses.balance_loss": 0.0},
+    "untied": {},
 }
 
 
@@ -90,7 +93,31 @@ def run(name: str, options: dict[str, Any], seed: int, out: Path) -> Results:
     if (folder / RESULTS).exists():
         return Results.load(folder / RESULTS)
     given = options | VARIANTS[name] | {"training.seed": seed}
-    return train(resolve(RunConfig, argparse.Namespace(**given)), folder, resume=folder.exists())
+    config = resolve(RunConfig, argparse.Namespace(**given))
+    with untied() if name == "untied" else contextlib.nullcontext():
+        return train(config, folder, resume=folder.exists())
+
+
+def untied() -> Any:
+    """While entered, item blocks are a table of their own instead of a map of the items' vectors."""
+    import keras
+    from keras import ops
+
+    from tfrec.models import ledger
+
+    class Untied(ledger.Ledger):  # type: ignore[misc]
+        def build(self, batch_shape: Any = None) -> None:
+            super().build(batch_shape)
+            self.own_blocks = self.add_weight(
+                shape=(self.num_items, self.facets, self.facet_dim),
+                initializer=keras.initializers.TruncatedNormal(stddev=0.02),
+                name="own_blocks",
+            )
+
+        def item_blocks(self, embeddings: Any) -> Any:
+            return ops.convert_to_tensor(self.own_blocks)
+
+    return mock.patch.object(ledger, "Ledger", Untied)
 
 
 def row(name: str, results: list[Results]) -> str:
