@@ -4,9 +4,9 @@
     python benchmarks/ablations.py --data movielens-100k:/folder --quick   (one seed, 10 epochs)
     python benchmarks/ablations.py --data … --only sink,pointwise
 
-"untied": the items' blocks are a table of their own. Leave-one-out, full ranking. NDCG@10 and HR@10 are means over seeds, ± the standard deviation over
-seeds. Runs that are finished in --out are not trained again. With --split global-time the log is
-cut by time instead.
+Leave-one-out, full ranking. NDCG@10 and HR@10 are means over seeds, ± the standard deviation over
+seeds. "untied": the items' blocks are a table of their own. Runs that are finished in --out are
+not trained again. With --split global-time the log is cut by time instead.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def run(name: str, options: dict[str, Any], seed: int, out: Path) -> Results:
 
 
 def untied() -> Any:
-    """While entered, item blocks are a table of their own instead of a map of the items' vectors."""
+    """While entered, item blocks are a table of their own, not a map of the items' vectors."""
     import keras
     from keras import ops
 
