@@ -22,7 +22,9 @@ WIDTH = 5
 
 @pytest.fixture(scope="module")
 def model() -> Ledger:
-    made = small(text_dim=WIDTH, num_categories=0, num_actions=NUM_ACTIONS + 2, dropout=0.0)
+    made = small(
+        text_dim=WIDTH, num_categories=0, num_actions=NUM_ACTIONS + 2, dropout=0.0, layers=1
+    )
     rng = np.random.default_rng(2)
     texts = Texts(NUM_ITEMS, rng.normal(size=(4, WIDTH)).astype(np.float32), list("abcd"))
     of_user = np.array([0, -1, 1, 2, -1, 3])
