@@ -124,7 +124,7 @@ def practice_queries(
         return None
     generator = np.random.default_rng([seed, len("query")])
     texts = [
-        search for text in catalogue_texts(data, config) for search in _searches(text, generator)
+        search for text in catalogue_texts(data, config) for search in searches(text, generator)
     ]
     distinct, rows = np.unique(np.array(texts, object), return_inverse=True)
     words = distinct.tolist()
@@ -133,8 +133,8 @@ def practice_queries(
     return PracticeQueries(vectors, words, rows.reshape(-1, SEARCHES), config.query_share)
 
 
-def _searches(text: str, generator: np.random.Generator) -> list[str]:
-    """Some words of a text, in their order; "" where it has none."""
+def searches(text: str, generator: np.random.Generator) -> list[str]:
+    """Different choices of some words of a text, in their order; "" where it has none."""
     words = [word.strip(".,;:!?()[]\"'“”‘’").lower() for word in text.split()]
     words = [word for word in dict.fromkeys(words) if word and word not in _COMMON]
     if not words:
