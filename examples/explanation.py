@@ -49,8 +49,8 @@ from tfrec.data.cases import Cases
 from tfrec.data.sequences import Sequences, ragged_index
 from tfrec.errors import command
 from tfrec.interest.asking.asked import ask
-from tfrec.interest.asking.question import Question
 from tfrec.interest.asking.load import LedgerRun
+from tfrec.interest.asking.question import Question
 from tfrec.interest.asking.steered import apply, steer
 from tfrec.interest.counterfactuals import frozen_change, reencoded_change
 from tfrec.interest.steering import Feedback
