@@ -36,10 +36,7 @@ def request_(ledger: Model) -> Request:
 
 
 def said(profiles: list[str], queries: list[str]) -> dict[str, Any]:
-    return {
-        "profile": np.array([text.encode() for text in profiles], object),
-        "query": np.array([text.encode() for text in queries], object),
-    }
+    return {"profile": np.array(profiles, object), "query": np.array(queries, object)}
 
 
 @pytest.fixture(scope="module")

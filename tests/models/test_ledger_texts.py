@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from tests.models.harness import DAY, NUM_ACTIONS, NUM_ITEMS, packed_batch
 from tests.models.test_ledger import small
+from tests.training.test_ledger_objective import training_batch
 from tfrec.data.cases import Cases
 from tfrec.data.sequences import Columns, Sequences, Texts
 from tfrec.data.user_texts import PROFILE, QUERY, UserTexts, put
@@ -16,6 +18,9 @@ from tfrec.evaluation.model_ranking import ModelRanker
 from tfrec.interest.counterfactuals import reencoded_change
 from tfrec.interest.reading import LedgerReader
 from tfrec.models.ledger import Ledger
+from tfrec.training.ledger_objective import LedgerObjective
+from tfrec.training.losses import full_cross_entropy
+from tfrec.training.options import LossConfig
 
 WIDTH = 5
 
@@ -156,3 +161,42 @@ def test_deleting_a_text_is_reading_the_history_without_it(
         model.user_texts = users
     whole = reader.read_at(histories, cases.request_times).scores(reader.catalogue)
     np.testing.assert_allclose(change, without - whole, atol=1e-4)
+
+
+def test_every_loss_reads_a_text_as_such_an_item() -> None:
+    """Those that compare a line with a real deletion among them."""
+    model = small(text_dim=WIDTH, num_categories=0, dropout=0.0, id_dropout=0.0, layers=1)
+    batch = {name: np.array(value) for name, value in training_batch().items()}
+    item = int(np.setdiff1d(np.arange(2, NUM_ITEMS), batch["items"])[0])
+    model.tower.cold.assign(np.arange(NUM_ITEMS) == item)
+    places = ([0, 1], [1, 3])
+    batch["strengths"][places] = np.nan
+    batch["items"][places] = item
+    on = LossConfig(deletion_rows=3, deletion_warmup=0)
+    objective = LedgerObjective(full_cross_entropy(keep_seen=True), on)
+    objective.start_epoch(0)
+    expected = objective(model, {name: tf.constant(x) for name, x in batch.items()})
+    texts = np.zeros((3, 2, WIDTH), np.float32)
+    texts[0, 1] = texts[1, 0] = np.asarray(model.tower.texts)[item]
+    batch["items"][places] = [NUM_ITEMS + 1, NUM_ITEMS]
+    found = objective(
+        model, {name: tf.constant(x) for name, x in (batch | {"texts": texts}).items()}
+    )
+    assert float(found["deletion"]) > 0
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+def test_a_text_takes_no_item_out_of_the_choice() -> None:
+    rng = np.random.default_rng(0)
+    batch = {
+        "items": np.array([[3, NUM_ITEMS + 1, 5, NUM_ITEMS]], np.int32),
+        "segments": np.ones((1, 4), np.int32),
+        "targets": np.array([[5, 5, 0, 1]], np.int32),
+        "weights": np.full((1, 4), 0.25, np.float32),
+    }
+    states = rng.normal(size=(1, 4, 3)).astype(np.float32)
+    matrix = rng.normal(size=(NUM_ITEMS, 3)).astype(np.float32)
+    loss = full_cross_entropy(keep_seen=False)
+    again = batch | {"items": np.array([[3, 3, 5, 5]], np.int32)}
+    np.testing.assert_allclose(loss(states, matrix, batch), loss(states, matrix, again), rtol=1e-6)
