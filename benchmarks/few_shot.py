@@ -78,7 +78,7 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--encoder", required=True, help="as --text-encoder of tfrec.train")
     parser.add_argument("--data", default="synthetic", help="synthetic or movielens-100k[:/folder]")
-    parser.add_argument("--quick", action="store_true", help="fewer epochs, no deletion loss")
+    parser.add_argument("--quick", action="store_true", help="a small model, a few epochs")
     parser.add_argument("--out", type=Path, default=Path("runs/few-shot"), help="run folders")
     flags = parser.parse_args(argv)
     name = flags.data.partition(":")[0]
@@ -138,9 +138,10 @@ def trained(
         "text.user_template": template,
         "text.query_share": share,
         "evaluation.baselines": ["none"],
-        "training.epochs": 10 if flags.quick else 30,
+        "training.epochs": 8 if flags.quick else 30,
     }
     if flags.quick:
+        options |= {"model.dim": 32, "model.layers": 1, "model.max_length": 50}
         options["losses.deletion_loss"] = 0.0
     if not (folder / RESULTS).exists():
         config = resolve(RunConfig, argparse.Namespace(**options), None)
