@@ -50,6 +50,7 @@ from tfrec.data.sequences import Sequences, ragged_index
 from tfrec.errors import command
 from tfrec.interest.asking.asked import ask
 from tfrec.interest.asking.load import LedgerRun
+from tfrec.interest.asking.question import Question
 from tfrec.interest.asking.steered import apply, steer
 from tfrec.interest.counterfactuals import frozen_change, reencoded_change
 from tfrec.interest.steering import Feedback
@@ -256,7 +257,7 @@ def ledger_deletions(run: LedgerRun, cases: Cases) -> tuple[Any, Any]:
 def ledger_less(run: LedgerRun, model: CosineFiltering, cases: Cases, user: int) -> Less:
     """The wish carried out on the ledger's lines, and the list made again."""
     name = run.data.users["user_id"][int(cases.histories.users[user])].as_py()
-    asked = ask(run, name, str(cases.request_times[user]))
+    asked = ask(run, Question(name, at=str(cases.request_times[user])))
     before = asked.order(asked.seen)
     item = int(before[0])
     [ledger] = asked.ledgers(before[:1])

@@ -19,11 +19,12 @@ from export.graph.new_items import NewItems
 from export.graph.sentences import Sentences
 from export.graph.sequence import SequenceReader
 from export.graph.stored import Storage, StoredWeights
+from export.graph.told import Teller
 from export.index.build import build as build_index
 from export.index.options import EXACT, IndexOptions, IndexReport
 from export.log_requests import LogRequests
 from export.samples import MOST_EVENTS
-from export.signatures import FORMS, FULL, HISTORY, Sizes
+from export.signatures import FORMS, FULL, HISTORY, TOLD, Sizes
 from tfrec.data.prepared import PreparedData
 from tfrec.evaluation.ranking import tie_order
 from tfrec.interest.disentanglement import facet_reports, half_life_days
@@ -116,6 +117,8 @@ def assemble(
             found[method.__name__] = _of_user(answers, method)
         if model.tower.text_dim:
             encoder = load_encoder(config.text.text_encoder, config.text.text_max_length or None)
+            if model.user_texts is not None:
+                answers.teller = Teller(model.user_texts, encoder, config.text, model.max_length)
             found["embed_text"] = NewItems(model, encoder, config.text).embed_text
             kept.append(encoder.tokenizer)
             weights += encoder.variables
@@ -130,6 +133,7 @@ def assemble(
         max_length=model.max_length,
         strengths=strength is not None,
         texts="embed_text" in found,
+        told=() if answers.teller is None else tuple(answers.teller.kinds),
     )
     return Assembled(found, sizes, kept, indexed, StoredWeights(weights, storage))
 
@@ -138,7 +142,7 @@ def _of_user(answers: Answers, method: Callable[..., dict[str, Any]]) -> Call:
     """Reads the user first, then asks about the rest of the inputs."""
 
     def call(**given: Any) -> dict[str, Any]:
-        of_user = {name: given.pop(name) for name in {**HISTORY, **FULL} if name in given}
+        of_user = {name: given.pop(name) for name in {**HISTORY, **FULL, **TOLD} if name in given}
         return method(answers.ask(**of_user), **given)
 
     return call
@@ -192,5 +196,6 @@ def _ledger_answers(
     names = item_names(data, answers.catalogue.row.numpy())
     titles = tf.constant([quoted(name.title, name.item).encode() for name in names], tf.string)
     titles = tf.Variable(titles, trainable=False, name="item_titles")
-    sentences = Sentences(titles, data.meta.actions, facets)
+    kinds = () if model.user_texts is None else model.user_texts.kinds
+    sentences = Sentences(titles, data.meta.actions, facets, kinds)
     return LedgerAnswers(answers, reader, sentences, facets, half_life_days(model))

@@ -69,6 +69,8 @@ def _inputs(samples: Sequence[Sample], sizes: Sizes) -> dict[str, Array]:
         "facet_gain": np.ones((users, sizes.facets), np.float32),
         "event_gain": np.ones((users, length), np.float32),
         "conformity_gain": np.zeros(users, np.float32),
+        "profile": np.array([b"something old" if n % 2 else b"" for n in range(users)], object),
+        "query": np.array([b"" if n % 2 else b"something new" for n in range(users)], object),
         "candidate_items": np.array([candidates] * users, object),
         "exclude_items": np.array([candidates[:1]] * users, object),
         "item": np.array([candidates[0]] * users, object),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from export.index.options import EXACT, IndexOptions, IndexReport
 from export.samples import Sample, newest_users
-from export.signatures import FORMS, Signature, Sizes, contract, inputs
+from export.signatures import FORMS, Signature, Sizes, contract, inputs, short
 from tfrec.atomic import written
 from tfrec.config import resolve
 from tfrec.console import import_tensorflow
@@ -85,7 +85,7 @@ def save_run(
     signatures = contract(assembled.sizes)
     with assembled.weights:
         graphs = {
-            name: _graph(one, assembled.sizes, assembled.answers[name.removesuffix("_full")])
+            name: _graph(one, assembled.sizes, assembled.answers[short(name)])
             for name, one in signatures.items()
         }
     signatures[DEFAULT], graphs[DEFAULT] = signatures["recommend"], graphs["recommend"]

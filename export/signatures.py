@@ -15,16 +15,18 @@ N recommended items. Answers about a user follow from that user's row alone. In 
 
 The short form of a signature asks just after the newest event that it is given (for an empty
 history: after the newest event of the log), takes every action for the commonest and knows no
-strengths. Its twin `<name>_full` takes all that and the gains of `FULL`.
+strengths. Its twin `<name>_full` takes all that and the gains of `FULL`. Where the run reads what
+users say, `<name>_told` takes a profile and a search besides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
 FULL_SUFFIX = "_full"
+TOLD_SUFFIX = "_told"
 
 
 class Tensor(NamedTuple):
@@ -67,6 +69,7 @@ class Sizes(NamedTuple):
         max_length: newest events of a history that the model reads.
         strengths: whether the log has enough of them to say how strong an engagement will be.
         texts: whether the model reads texts.
+        told: which texts of users it reads, Q of `TOLD`.
     """
 
     model: str
@@ -79,6 +82,7 @@ class Sizes(NamedTuple):
     max_length: int
     strengths: bool
     texts: bool
+    told: tuple[str, ...] = ()
 
     def of(self, shape: str) -> list[int | None]:
         """Names of dimensions -> numbers; None where the request decides."""
@@ -88,6 +92,7 @@ class Sizes(NamedTuple):
             "C": self.categories,
             "S": self.embedding,
             "N": self.top_k,
+            "Q": len(self.told),
         }
         return [fixed.get(name) for name in shape.split()]
 
@@ -111,6 +116,12 @@ FULL = {
     "facet_gain": FACET_GAIN,
     "event_gain": EVENT_GAIN,
     "conformity_gain": CONFORMITY_GAIN,
+}
+
+# Neither is an item of the history: it is not recommended away, and it is not counted as popular.
+TOLD = {
+    "profile": Tensor("string", "B", 'what users say of themselves; "" for nothing'),
+    "query": Tensor("string", "B", 'what is searched for at the time of the request; "": nothing'),
 }
 
 CANDIDATES = {"candidate_items": Tensor("string", "B M", "ids of the items asked about")}
@@ -174,6 +185,10 @@ EXPLAIN = Signature(
         "text": Tensor("string", "B M", "the strongest lines in English"),
         "known": KNOWN,
     },
+)
+
+TOLD_CONTRIBUTIONS = Tensor(
+    "float32", "B M Q K", "what the profile and the search add in each facet, as far as the run has"
 )
 
 FACETS = Signature(
@@ -240,6 +255,8 @@ EMBED_TEXT = Signature(
     reads_history=False,
 )
 
+ASKED_WITH_TEXTS = ("recommend", "score", "distribution", "explain", "facets", "embed_user")
+
 # TensorFlow Serving's two classic forms, for clients of Classify and Regress: a string tensor of
 # serialised tf.Examples, one per user. A feature of shape "B L" is a list of any length that needs
 # no padding and may be left out; one of shape "B" is a single value and must be there.
@@ -295,7 +312,26 @@ def contract(sizes: Sizes) -> dict[str, Signature]:
         for name, one in found.items()
         if one.reads_history
     }
-    return found | full
+    return found | full | _told(found, sizes.told)
+
+
+def _told(found: Mapping[str, Signature], kinds: Sequence[str]) -> dict[str, Signature]:
+    """Twins that take all of `FULL`, and texts of users."""
+    if not kinds:
+        return {}
+    more = {**FULL, **{kind: TOLD[kind] for kind in kinds}}
+    twins = {name: found[name] for name in ASKED_WITH_TEXTS}
+    lines = {**EXPLAIN.outputs, "told_contributions": TOLD_CONTRIBUTIONS}
+    twins["explain"] = EXPLAIN._replace(outputs=lines)
+    return {
+        name + TOLD_SUFFIX: one._replace(inputs={**one.inputs, **more})
+        for name, one in twins.items()
+    }
+
+
+def short(name: str) -> str:
+    """The signature that a twin answers."""
+    return name.removesuffix(FULL_SUFFIX).removesuffix(TOLD_SUFFIX)
 
 
 def inputs(signature: Signature) -> dict[str, Tensor]:

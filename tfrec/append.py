@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import pyarrow
 
     from tfrec.data.prepared import PreparedData
+    from tfrec.data.user_texts import UserTexts
     from tfrec.evaluation.results import Results
     from tfrec.models.ledger import Ledger
 
@@ -143,6 +144,7 @@ def _extend(
     from tfrec.data.splits import LABEL_FILE, SPLIT_FILE
     from tfrec.evaluate import ranked
     from tfrec.interest.readouts import Readouts
+    from tfrec.text.users import PROFILES, kept_user_texts
     from tfrec.train import write_results
     from tfrec.trained import load_trained, with_own_encoder
     from tfrec.training import checkpoint, loop
@@ -154,6 +156,8 @@ def _extend(
     (folder / CHECKPOINTS).mkdir()
     for name in (CONFIG, SPLIT_FILE, LABEL_FILE, EPOCHS):
         shutil.copyfile(run / name, folder / name)
+    if (run / PROFILES).exists():
+        shutil.copyfile(run / PROFILES, folder / PROFILES)
     if config.tuning.tunes:
         shutil.copytree(run / TUNED, folder / TUNED)
     appended = {"from": str(run.resolve()), "items": rows["item_id"].to_pylist()}
@@ -162,7 +166,8 @@ def _extend(
     link_data(folder, folder / PREPARED)
     longer = PreparedData.open(folder / PREPARED)
     texts = _write_texts(run, folder, longer, with_own_encoder(run, config), len(rows))
-    model = _grown(before.model, longer, before.split.train(), config, texts)
+    users = kept_user_texts(longer, config.text, folder)
+    model = _grown(before.model, longer, before.split.train(), config, texts, users)
     state = {"epoch": before.epoch - 1}
     checkpoint.save(folder / CHECKPOINTS / loop.BEST, model.variables, state)
     readouts.with_items(len(rows)).save(folder)
@@ -216,6 +221,7 @@ def _grown(
     train: Any,
     config: RunConfig,
     texts: np.ndarray[Any, Any] | None,
+    users: UserTexts | None,
 ) -> Ledger:
     """The model with rows for the new items.
 
@@ -224,7 +230,7 @@ def _grown(
     """
     from tfrec.models.build import build_model
 
-    fresh: Any = build_model(config.model, longer, train, texts)
+    fresh: Any = build_model(config.model, longer, train, texts, users)
     learned = {id(variable) for variable in fresh.trainable_variables}
     for old, new in zip(model.variables, fresh.variables, strict=True):
         value = old.numpy()

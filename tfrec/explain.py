@@ -24,6 +24,8 @@ examples:
   python -m tfrec.explain runs/a --user 17 --at 2001-02-03 --language zh
   python -m tfrec.explain runs/a --user 17 --crowd 0 --less-like 50 --forget 121
   python -m tfrec.explain runs/a --user 17 --more lasting=2 --block Horror
+  python -m tfrec.explain runs/a --user 17 --query "space opera with robots"
+  python -m tfrec.explain runs/a --profile "Likes jazz and history"
   python -m tfrec.explain runs/a --user 17 --json - | jq .explanation
 
 Facets are called as the page calls them. A wish changes gains on the lines of the scores and
@@ -41,7 +43,13 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     made.add_argument("run", metavar="RUN", type=Path, help="run folder of python -m tfrec.train")
-    made.add_argument("--user", metavar="ID", required=True, help="user id as in the log")
+    made.add_argument(
+        "--user",
+        metavar="ID",
+        help="user id as in the log; none: somebody new, with --profile or --query",
+    )
+    made.add_argument("--profile", metavar="TEXT", help="what the user says of himself or herself")
+    made.add_argument("--query", metavar="TEXT", help="what the user searches for just now")
     made.add_argument(
         "--item",
         metavar="ID",
@@ -101,6 +109,8 @@ def main(argv: Sequence[str]) -> int:
     must_be_run(flags.run)
     if flags.top < 1:
         raise UserError(f"--top {flags.top} must be at least 1")
+    if flags.user is None and flags.profile is None and flags.query is None:
+        raise UserError("whom to ask about? Give --user, --profile or --query")
     if flags.plot is not None:
         from tfrec.interest.telling.drawing import check_format
 
@@ -176,6 +186,8 @@ def _question(flags: argparse.Namespace) -> Question:
         feedback,
         flags.block,
         flags.calibrate,
+        flags.profile,
+        flags.query,
     )
 
 

@@ -114,6 +114,11 @@ def train(config: RunConfig, folder: Path, resume: bool = False) -> Results:
         raise UserError(f"--text-encoder needs the ledger, {config.model.model} reads no texts")
     if config.tuning.tunes and config.text.text_encoder == "none":
         raise UserError("--text-tuning needs an encoder to tune: name one with --text-encoder")
+    if config.tuning.tunes and (config.text.user_template or config.text.query_share):
+        raise UserError(
+            "--text-tuning does not go with --user-template or --query-share: the vectors of what "
+            "users say are computed once. Tune first, then name the tuned encoder"
+        )
     new = not folder.exists()
     if not resume:
         start(folder, config)
@@ -143,14 +148,18 @@ def _train(config: RunConfig, folder: Path) -> Results:
     from tfrec.interest.fitting.fit_readouts import fit_readouts
     from tfrec.models.build import DISPLAY_NAMES, build_model, cold_items
     from tfrec.text.catalogue_vectors import catalogue_vectors
+    from tfrec.text.users import practice_queries, user_texts
     from tfrec.training import loop, setup, text_setup
 
     strategy = setup.make_strategy(config.training)
     texts = catalogue_vectors(data, config.text, folder, config.data.cache_folder)
+    cache = config.data.cache_folder
+    users = user_texts(data, config.text, folder, cache)
+    queries = practice_queries(data, config.text, cache, seed)
     setup.seed_everything(config.training)
     train_sequences = split.train()
     with strategy.scope():
-        model = build_model(config.model, data, train_sequences, texts)
+        model = build_model(config.model, data, train_sequences, texts, users)
         objective, batches = setup.make_objective_and_batches(
             config.training,
             config.model,
@@ -161,6 +170,8 @@ def _train(config: RunConfig, folder: Path) -> Results:
             cold_items(model),
             strategy.num_replicas_in_sync,
             config.evaluation.keep_seen,
+            users,
+            queries,
         )
         optimizer = setup.make_optimizer(
             config.training, model.trainable_variables, batches.steps_per_epoch

@@ -33,6 +33,7 @@ def load_trained(run: Path, config: RunConfig) -> Trained:
     from tfrec.data.splits import load_split
     from tfrec.models.build import build_model
     from tfrec.text.catalogue_vectors import text_vectors
+    from tfrec.text.users import kept_user_texts
     from tfrec.training import checkpoint, loop, setup
 
     weights = run / CHECKPOINTS / loop.BEST
@@ -44,7 +45,8 @@ def load_trained(run: Path, config: RunConfig) -> Trained:
     data = load_data(run, config)
     split = load_split(run, data)
     setup.seed_everything(config.training)
-    model = build_model(config.model, data, split.train(), text_vectors(run))
+    users = kept_user_texts(data, config.text, run)
+    model = build_model(config.model, data, split.train(), text_vectors(run), users)
     # Behind the model's own stand those of the encoder of its texts, if it was tuned.
     best = checkpoint.restore(weights, model.variables, leading=config.tuning.tunes)
     return Trained(data, split, model, best["epoch"] + 1)

@@ -11,6 +11,7 @@ from export.graph.calibration import engaged
 from export.graph.catalogue import UNKNOWN, Catalogue
 from export.graph.choice import Best, Choice, best, choose, entropy, tail_mass
 from export.graph.history import Events, newest_time
+from export.graph.told import Teller, Told
 from tfrec.interest.readouts import Readouts
 
 Answer = dict[str, Any]
@@ -44,11 +45,13 @@ class Log(NamedTuple):
 class Asked(NamedTuple):
     """A request that was read.
 
-    user: its `state`, [B, S], times an item vector is the score.
+    events: of items. user: its `state`, [B, S], times an item vector is the score. told: the events
+    with what the user says, in whose order the user's are; None where nothing could be said.
     """
 
     events: Events
     user: Any
+    told: Told | None = None
 
 
 class Answers:
@@ -67,9 +70,11 @@ class Answers:
     Attributes:
         search: what finds recommendations; None: all items are compared. It is set afterwards,
             because it is made for the users that these answers read.
+        teller: what reads the texts of users; None where the run reads none.
     """
 
     search: Search | None = None
+    teller: Teller | None = None
 
     def __init__(
         self,
@@ -103,8 +108,13 @@ class Answers:
         event_gain: Any = None,
         facet_gain: Any = None,
         conformity_gain: Any = None,
+        **said: Any,
     ) -> Asked:
-        """Reads a request; what it does not say is as in the short form of a signature."""
+        """Reads a request; what it does not say is as in the short form of a signature.
+
+        Arguments:
+            said: text of every kind that the run reads, or of none, string [B].
+        """
         items = self.catalogue.numbers(history_items)
         shape = tf.shape(items)
         latest = newest_time(items, history_times, self._log.newest) + 1
@@ -120,7 +130,10 @@ class Answers:
             facet_gain=tf.ones([shape[0], self._facets]) if facet_gain is None else facet_gain,
             conformity_gain=tf.ones(shape[:1]) if conformity_gain is None else conformity_gain,
         )
-        return self.read(events)
+        if not said or self.teller is None:
+            return self.read(events)
+        told = self.teller.tell(events, said)
+        return Asked(events, self._user(told.events), told)
 
     def read(self, events: Events) -> Asked:
         """Reads what is known of users at a time."""

@@ -19,6 +19,8 @@ class Events(NamedTuple):
         event_gain: float32 [B, L], what the lines of each event are multiplied by.
         facet_gain: float32 [B, K], the same for those of each facet.
         conformity_gain: float32 [B], the same for the pull of the crowd.
+        texts: vectors of what the users say, float32 [B, Q, text_dim]; item I + q of B's events
+            stands for text q. None where there are only items.
     """
 
     items: Any
@@ -29,6 +31,7 @@ class Events(NamedTuple):
     event_gain: Any
     facet_gain: Any
     conformity_gain: Any
+    texts: Any = None
 
     def before(self, time: Any) -> Events:
         """What was known just before an int64 [B], asked at that time."""

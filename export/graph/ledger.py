@@ -80,7 +80,12 @@ class LedgerReader:
     def read(self, events: Events) -> LedgerUser:
         """The parts of every line."""
         found = read(events, self.model.max_length, self._commonest)
-        tokens = found.tokens | {"items": self._catalogue.rows(found.tokens["items"])}
+        items = found.tokens["items"]
+        said = items >= self._catalogue.size
+        rows = self._catalogue.rows(tf.where(said, -1, items))
+        tokens = found.tokens | {"items": tf.where(said, items, rows)}
+        if events.texts is not None:
+            tokens["texts"] = events.texts
         newest_of = newest(self.model, self._table.whole())
         weights, values, gates, conformity, period, context, grades, habit, liking = newest_of(
             tokens

@@ -48,18 +48,26 @@ class LedgerAnswers:
         numbers = self._catalogue.numbers(candidate_items)
         vectors = self._catalogue.vectors(numbers)
         items = self._reader.parts(vectors)
-        events = in_request_order(user.events, user.place)  # [B, L, K, d]
-        lines = tf.einsum("blkd,bmkd->bmlk", events, items.blocks)
+        of_events = in_request_order(user.events, user.place)  # [B, L, K, d]
+        lines = tf.einsum("blkd,bmkd->bmlk", of_events, items.blocks)
         conformity = tf.einsum("bw,bmw->bm", user.crowd, items.popularity)
         context = tf.zeros_like(conformity)
         if user.context is not None:
             context = tf.einsum("bd,bmd->bm", user.context, items.context)
         score = tf.einsum("bs,bms->bm", user.state, vectors)
         told = tf.reduce_sum(lines, axis=[2, 3]) + items.quality + conformity + context
+        events = asked.events if asked.told is None else asked.told.events
+        words = None if asked.told is None else asked.told.words
         text = self._sentences.tell(
-            asked.events, numbers, Lines(lines, items.quality, conformity, context)
+            events, numbers, Lines(lines, items.quality, conformity, context), words
         )
-        return {
+        said = {}
+        if asked.told is not None:
+            by_event = tf.transpose(lines, [0, 2, 1, 3])  # [B, L + Q, M, K]
+            of_texts = asked.told.of_texts(by_event)
+            said["told_contributions"] = tf.transpose(of_texts, [0, 2, 1, 3])
+            lines = tf.transpose(asked.told.of_request(by_event), [0, 2, 1, 3])
+        return said | {
             "event_contributions": lines,
             "quality": items.quality,
             "conformity": conformity,

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from export.graph.history import Events
+from tfrec.data.user_texts import PROFILE
 from tfrec.interest.ledger_lines import Event
 from tfrec.interest.telling.sentences import ENGLISH
 from tfrec.interest.telling.wording import FIRST_TIME, UNITS, deed, facet_name
@@ -38,22 +39,36 @@ class Sentences:
         titles: of the items, quoted, by number, string [I].
         actions: the action vocabulary.
         facets: K names.
+        kinds: of what users say; their actions are numbered behind the vocabulary.
     """
 
-    def __init__(self, titles: Any, actions: Sequence[str], facets: Sequence[str]) -> None:
+    def __init__(
+        self,
+        titles: Any,
+        actions: Sequence[str],
+        facets: Sequence[str],
+        kinds: Sequence[str] = (),
+    ) -> None:
         self._titles = titles
         self._facets = tf.constant([facet_name(name) for name in facets], tf.string)
         # The last one is of an event whose action is not known.
-        pieces = [_pieces(action) for action in [*actions, ""]]
+        vocabulary = [*(actions or [""]), *kinds]
+        pieces = [_pieces(action) for action in [*vocabulary, ""]]
+        # How old a profile is says nothing.
+        self._ageless = vocabulary.index(PROFILE) if PROFILE in kinds else -2
         self._deeds = [tf.constant(column, tf.string) for column in zip(*pieces, strict=True)]
 
-    def tell(self, events: Events, candidates: Any, lines: Lines) -> Any:
-        """string [B, M]; "" where the candidate, int32 [B, M], is -1."""
+    def tell(self, events: Events, candidates: Any, lines: Lines, words: Any = None) -> Any:
+        """string [B, M]; "" where the candidate, int32 [B, M], is -1.
+
+        Arguments:
+            words: of events that are no items, "" of the others, string [B, L]; None: all are.
+        """
         whole = tf.reduce_sum(tf.abs(lines.events), axis=[2, 3]) + sum(
             tf.abs(line) for line in lines[1:]
         )
         title = tf.gather(self._titles, tf.maximum(candidates, 0))
-        value, sentence = self._of_history(events, lines.events, whole, title)
+        value, sentence = self._of_history(events, lines.events, whole, title, words)
         told = [(value, sentence)]
         for kind in ("conformity", "quality", "context"):
             line = getattr(lines, kind)
@@ -77,7 +92,9 @@ class Sentences:
         text = tf.strings.strip(tf.strings.reduce_join(spaced, axis=-1))
         return tf.where(candidates >= 0, text, "")
 
-    def _of_history(self, events: Events, lines: Any, whole: Any, title: Any) -> tuple[Any, Any]:
+    def _of_history(
+        self, events: Events, lines: Any, whole: Any, title: Any, words: Any
+    ) -> tuple[Any, Any]:
         """What the strongest event adds, and the sentence about it; "" where none speaks for it."""
         # One event in front that says nothing: there is always one to take.
         padded = tf.pad(lines, [[0, 0], [0, 0], [1, 0], [0, 0]])
@@ -89,7 +106,14 @@ class Sentences:
             return tf.gather(tf.pad(column, [[0, 0], [1, 0]]), strongest, batch_dims=1)
 
         ago = age(of_event(events.times), tf.broadcast_to(events.now[:, None], tf.shape(value)))
-        item = tf.gather(self._titles, tf.maximum(of_event(events.items), 0))
+        numbers = tf.clip_by_value(of_event(events.items), 0, self._titles.shape[0] - 1)
+        item = tf.gather(self._titles, numbers)
+        if words is not None:
+            # What is not there was said by nobody.
+            before = tf.concat([tf.fill([tf.shape(words)[0], 1], ""), words], axis=1)
+            own = tf.gather(before, strongest, batch_dims=1)
+            item = tf.where(own == "", item, own)
+            ago = tf.where(of_event(events.actions) == self._ageless, "", ago)
         did = self._deed(item, of_event(events.actions), of_event(events.strengths))
         when = tf.where(ago == "", "", _filled(ENGLISH["once"], {"age": ago}))
         # "rated it 5, 3 days ago"

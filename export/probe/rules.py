@@ -163,6 +163,35 @@ def _twins(model: Model, history: Tensors) -> float:
     return worst
 
 
+def _silent(model: Model, history: Tensors) -> float:
+    """Where nothing is said, the twin that takes texts is the one that does not."""
+    worst = 0.0
+    batch, length = history["history_items"].shape
+    items = _recommend(model, history)["items"][:, :5]
+    for name in model.signatures:
+        full = name.removesuffix("_told") + "_full"
+        if full == name + "_full":
+            continue
+        given: dict[str, Array] = history | {
+            "candidate_items": items,
+            "exclude_items": items,
+            "actions": np.full((batch, length), b"", object),
+            "values": np.full((batch, length), np.nan, np.float32),
+            "now": np.zeros(batch, np.int64),
+            "facet_gain": np.ones((batch, model.facets(full)), np.float32),
+            "event_gain": np.ones((batch, length), np.float32),
+            "conformity_gain": np.ones(batch, np.float32),
+            "profile": np.full(batch, b"", object),
+            "query": np.full(batch, b" ", object),
+        }
+        answers = [
+            model.ask(one, {key: given[key] for key in model.input_types(one)})
+            for one in (name, full)
+        ]
+        worst = max(worst, *(difference(answers[0][key], answers[1][key]) for key in answers[1]))
+    return worst
+
+
 def _alone(model: Model, history: Tensors) -> float:
     """A user's answer follows from that user's row: not from the batch, nor from padding."""
     together = _recommend(model, history)
@@ -261,6 +290,7 @@ RULES = [
         _surprised,
     ),
     Rule("a _full twin with nothing asked is its short form", ("recommend_full",), _twins),
+    Rule("a _told twin that is told nothing is its _full twin", ("recommend_told",), _silent),
     Rule("a user alone, padded, is answered as in a batch", ("recommend",), _alone),
     Rule("unknown candidates are flagged and get 0", ("score",), _unknown),
     Rule("an empty history gets an answer", ("recommend",), _empty),

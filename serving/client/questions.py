@@ -52,6 +52,7 @@ class Question(Generic[Answer]):
         decode: these rows of the outputs -> the answer.
         full: what the signature's twin takes beside `inputs`; {} where it has none.
         needs_full: whether something of `full` says more than its default.
+        told: texts of the user, "" for none; {} where the signature is about no user.
     """
 
     signature: str
@@ -59,6 +60,12 @@ class Question(Generic[Answer]):
     decode: Callable[[Tensors], Answer]
     full: Tensors = field(default_factory=dict)
     needs_full: bool = False
+    told: Tensors = field(default_factory=dict)
+
+    @property
+    def says(self) -> set[str]:
+        """Names of the texts that are not empty."""
+        return {name for name, array in self.told.items() if any(array)}
 
     @property
     def rows(self) -> int:
@@ -109,11 +116,15 @@ def explain(user: User | History, items: Sequence[str]) -> Question[list[Explana
         found = []
         for place, item in enumerate(items):
             lines = outputs["event_contributions"][0, place, :events]
+            told = lines[:0]
+            if "told_contributions" in outputs:
+                told = outputs["told_contributions"][0, place]
             found.append(
                 Explanation(
                     item=item,
                     known=bool(known[place]),
                     contributions=lines if known[place] else np.full_like(lines, math.nan),
+                    told_contributions=told if known[place] else np.full_like(told, math.nan),
                     text=outputs["text"][0, place] if known[place] else "",
                     **{name: numbers[place] for name, numbers in one.items()},
                 )
@@ -244,7 +255,11 @@ def _about(
         "history_items": _row([event.item.encode() for event in history], object),
         "history_times": _row(times, np.int64),
     }
-    return Question(signature, {**of_history, **inputs}, decode, _full(user), needs_full)
+    told = {
+        name: np.array([words.encode()], object)
+        for name, words in (("profile", user.profile), ("query", user.query))
+    }
+    return Question(signature, {**of_history, **inputs}, decode, _full(user), needs_full, told)
 
 
 def _full(user: User) -> dict[str, Array]:

@@ -114,14 +114,20 @@ class User:
         now: when the question is asked; None for just after the newest event.
         facet_gain: multiplies the lines of each facet; None changes none.
         conformity_gain: multiplies the pull of the crowd; 0 leaves it out.
+        profile: what the user says of himself or herself; "" for nothing.
+        query: what the user searches for just now; "" for nothing.
     """
 
     history: Sequence[Event] = ()
     now: Time | None = None
     facet_gain: Sequence[float] | None = None
     conformity_gain: float = 1.0
+    profile: str = ""
+    query: str = ""
 
     def __post_init__(self) -> None:
+        text(self.profile, "User.profile")
+        text(self.query, "User.query")
         history: Sequence[Any] = self.history
         for place, event in enumerate(history):
             if not isinstance(event, Event):
@@ -179,6 +185,8 @@ class Explanation:
         context: what no other line carries.
         residual_error: score less the sum of all lines: rounding.
         text: the strongest lines in a sentence; "" for an unknown item.
+        told_contributions: what profile and search add, those that the model reads, in this order;
+            no rows where the user says nothing. [texts, facets]
     """
 
     item: str
@@ -190,6 +198,7 @@ class Explanation:
     context: float
     residual_error: float
     text: str
+    told_contributions: NDArray[Any]
 
 
 @dataclass(frozen=True)

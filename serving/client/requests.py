@@ -12,7 +12,7 @@ from serving.client.questions import Answer, Question, Tensors
 from serving.status import Code, ServingError
 from serving.tensors import Array, numpy_type
 
-FULL_SUFFIX = "_full"
+FULL_SUFFIX, TOLD_SUFFIX = "_full", "_told"
 _STRING = 7
 # What pads a row at its end; the others are padded with "" or 0, and are read by nobody.
 _PADDING = {"values": math.nan, "event_gain": 1.0, "facet_gain": 1.0}
@@ -55,14 +55,18 @@ def wanted(questions: Sequence[Question[Answer]]) -> str:
     if len(names) != 1:
         raise ValueError(f"a batch holds questions of one kind, not {', '.join(sorted(names))}")
     name = names.pop()
+    if any(question.says for question in questions):
+        return name + TOLD_SUFFIX
     return name + FULL_SUFFIX if any(question.needs_full for question in questions) else name
 
 
 def lacking(served: Served, name: str) -> ServingError:
     """Says that a model does not have a signature."""
-    short = name.removesuffix(FULL_SUFFIX)
+    short = name.removesuffix(FULL_SUFFIX).removesuffix(TOLD_SUFFIX)
     why = ""
-    if short != name and short in served.signatures:
+    if name.endswith(TOLD_SUFFIX) and short in served.signatures:
+        why = f" (it has {short}: ask without profile and query, which it does not read here)"
+    elif short != name and short in served.signatures:
         why = (
             f" (it has {short}: ask without actions, values, gains and a time of the question, "
             "which are what only the other takes)"
@@ -86,11 +90,20 @@ def join(
         signature: as the model declares it.
 
     Raises:
-        ValueError: an input is longer than the model's fixed size.
+        ValueError: an input is longer than the model's fixed size, or the model does not read it.
     """
-    full = name.endswith(FULL_SUFFIX)
+    full = name.endswith((FULL_SUFFIX, TOLD_SUFFIX))
+    for question in questions:
+        if lost := sorted(question.says - signature.inputs.keys()):
+            raise ValueError(f"the model does not read a {' or a '.join(lost)}; leave it out")
+    # A model may read profiles alone, or searches.
     parts: Sequence[Tensors] = [
-        {**question.inputs, **question.full} if full else question.inputs for question in questions
+        {
+            **question.inputs,
+            **(question.full if full else {}),
+            **{key: said for key, said in question.told.items() if key in signature.inputs},
+        }
+        for question in questions
     ]
     return {key: _stack(key, [part[key] for part in parts], signature) for key in parts[0]}
 

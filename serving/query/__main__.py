@@ -79,6 +79,8 @@ def _user(flags: argparse.Namespace) -> User:
         now=None if flags.now is None else inputs.time(flags.now, "--now"),
         facet_gain=flags.facet_gain and inputs.numbers(flags.facet_gain, "--facet_gain"),
         conformity_gain=flags.conformity_gain,
+        profile=flags.profile,
+        query=flags.query,
     )
 
 

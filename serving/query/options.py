@@ -10,6 +10,7 @@ examples:
   python -m serving.query recommend --model_name shop --history s3@2023-11-14T22:13:20Z,s4@1700000090000
   python -m serving.query recommend --model_name shop --history @events.csv --exclude s9,s12 --plot top.png
   python -m serving.query explain --model_name shop --history @events.json --items s5 --plot why.png
+  python -m serving.query recommend --model_name shop --query "space opera with robots"
   python -m serving.query evolve --model_name shop --history @events.csv --times 2023-11-15T00:00:00Z,2023-12-01T00:00:00Z
   python -m serving.query facets --model_name shop --history s3@1700000000000 --now 2024-01-01T00:00:00Z
   python -m serving.query score --server http://localhost:8501 --model_name shop --items s5,s6 --json
@@ -72,6 +73,12 @@ def _add_question(made: argparse.ArgumentParser, groups: set[str]) -> None:
             help="ITEM@TIME,… or @FILE or @- (default: none, somebody who is new)",
         )
         made.add_argument("--now", metavar="TIME", help="when the question is asked")
+        made.add_argument(
+            "--profile", metavar="TEXT", default="", help="what the user says of himself or herself"
+        )
+        made.add_argument(
+            "--query", metavar="TEXT", default="", help="what the user searches for just now"
+        )
         made.add_argument(
             "--facet_gain",
             metavar="G,G,…",

@@ -59,6 +59,8 @@ def explain(answer: list[Explanation], history: Sequence[Event]) -> str:
             [event.item, *(f"{line:+.4f}" for line in lines), f"{lines.sum():+.4f}"]
             for event, lines in zip(history, one.contributions, strict=True)
         ]
+        for lines in one.told_contributions:
+            rows.append(["said", *(f"{line:+.4f}" for line in lines), f"{lines.sum():+.4f}"])
         for name in ("quality", "conformity", "context"):
             rows.append([name, *[""] * facets, f"{getattr(one, name):+.4f}"])
         rows.append(["score", *[""] * facets, f"{one.score:+.4f}"])

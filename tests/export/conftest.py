@@ -19,7 +19,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def ledger(world: Path) -> Iterator[Model]:
-    """Texts, categories, actions, strengths, topics and a residual line."""
+    """Texts, profiles, searches, categories, actions, strengths, topics and a residual line."""
     run = trained(
         world,
         "ledger",
@@ -32,6 +32,9 @@ def ledger(world: Path) -> Iterator[Model]:
         learning_rate="0.05",
         text_encoder=str(world / "encoder"),
         text_max_length="16",
+        users=str(world / "users.csv"),
+        user_template="{likes}",
+        query_share="0.2",
     )
     with served(run) as model:
         yield model

@@ -53,6 +53,9 @@ def write_world(folder: Path) -> Path:
     kinds = ["Space", "Love"]
     items = [[name, titles[n], kinds[n % 2]] for n, name in enumerate(IDS)]
     _rows(folder / "items.csv", [["item_id", "title", "kinds"], *items])
+    # Only some of the users say what they like.
+    says = [[f"u{user}", kinds[user % 2] if user >= 30 else ""] for user in range(40)]
+    _rows(folder / "users.csv", [["user_id", "likes"], *says])
     make_scratch("tiny", titles, folder / "encoder")
     return folder
 

@@ -104,6 +104,19 @@ def ask(shop: Shop, request: pytest.FixtureRequest) -> Ask:
     return blocking
 
 
+def test_a_search_is_read_with_the_history(ask: Ask) -> None:
+    user = User(HISTORY, query="The 3rd moon", profile="Space")
+    [one, unknown, *_] = ask("explain", user, ITEMS)
+    lines = one.contributions.sum() + one.told_contributions.sum()
+    assert lines + one.quality + one.conformity + one.context == pytest.approx(one.score, abs=1e-3)
+    assert one.told_contributions.shape[0] == 2
+    assert np.isnan(unknown.told_contributions).all()
+    assert ask("score", user, ITEMS)[0].score == pytest.approx(one.score, abs=1e-4)
+    assert ask("score", HISTORY, ITEMS)[0].score != pytest.approx(one.score, abs=1e-4)
+    with pytest.raises(ServingError, match="ask without profile and query"):
+        ask("update_user", user, IDS[3])
+
+
 def test_every_question_is_answered_as_the_signature_answers(
     ask: Ask, published: Published
 ) -> None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from tfrec.data.packing import pack
 from tfrec.data.sequences import Float32, Sequences, ragged_index
+from tfrec.data.telling import Telling, next_items
 from tfrec.data.tokens import event_tokens, scatter
 
 Batch = dict[str, npt.NDArray[Any]]
@@ -43,6 +44,7 @@ class TrainingBatches:
         negative_probabilities: float [num_items]; uniform when None.
         uniforms: whether losses need random numbers of their own.
         multiple_of: B is a multiple of it (the number of replicas).
+        telling: puts what users say into their histories; None where the model reads none of it.
 
     Example:
         >>> batches = TrainingBatches(split.train(), 3416, 200, 128, seed=0)  # doctest: +SKIP
@@ -62,10 +64,16 @@ class TrainingBatches:
         negative_probabilities: npt.NDArray[np.floating] | None = None,
         uniforms: bool = False,
         multiple_of: int = 1,
+        telling: Telling | None = None,
     ) -> None:
-        self.sequences = train.take(train.lengths >= 2).last(max_length + 1)
+        if telling is None:
+            self.sequences = train.take(train.lengths >= 2).last(max_length + 1)
+            events = self.sequences.lengths
+        else:
+            self.sequences, events = telling.fit(train, max_length, seed)
         if not len(self.sequences):
             raise ValueError("no training sequence has two events")
+        self._telling = telling
         self.num_items = num_items
         self.max_length = max_length
         self.seed = seed
@@ -75,7 +83,10 @@ class TrainingBatches:
         if negative_probabilities is not None:
             cumulative = np.cumsum(negative_probabilities, dtype=np.float64)
             self._cumulative = (cumulative / cumulative[-1]).astype(np.float32)
-        self._packing = pack(self.sequences.lengths - 1, max_length)
+        self._packing = pack(events - 1, max_length)
+        self._texts_per_row = 1
+        if telling is not None:
+            self._texts_per_row = telling.most_per_row(self._packing)
         rows = self._packing.num_rows
         batch_size = batch_size or usual_rows(rows)
         self.steps_per_epoch = -(-rows // batch_size)
@@ -84,7 +95,7 @@ class TrainingBatches:
 
     @property
     def examples_per_epoch(self) -> int:
-        return int((self.sequences.lengths - 1).sum())
+        return int(self._packing.length.sum())
 
     @property
     def fill(self) -> float:
@@ -104,43 +115,57 @@ class TrainingBatches:
         rows = generator.permutation(self._packing.num_rows)
         bounds = np.linspace(0, len(rows), self.steps_per_epoch + 1).astype(np.int64)
         for step in range(first_step, self.steps_per_epoch):
-            batch = self._gather(np.sort(rows[bounds[step] : bounds[step + 1]]), in_slot)
             # A generator of its own per step, so that a resumed run draws the same.
             own = np.random.default_rng([self.seed, epoch, step])
+            batch = self._gather(np.sort(rows[bounds[step] : bounds[step + 1]]), in_slot, own)
             if self.negatives:
                 batch["negatives"] = self._draw(own)
             if self.uniforms:
                 batch["uniforms"] = own.random((self.batch_size, self.max_length), np.float32)
             yield batch
 
-    def _gather(self, rows: npt.NDArray[np.int64], in_slot: npt.NDArray[np.int64]) -> Batch:
+    def _gather(
+        self,
+        rows: npt.NDArray[np.int64],
+        in_slot: npt.NDArray[np.int64],
+        generator: np.random.Generator,
+    ) -> Batch:
         slots, row = self._packing.slots(rows)
         lengths = self._packing.length[slots].astype(np.int64)
-        starts = self.sequences.starts[in_slot[slots]]
-        source = ragged_index(starts, lengths)  # the input event of each example
+        histories = self.sequences
+        if self._telling is None:
+            chosen = in_slot[slots]
+        else:
+            histories = self._telling.told(histories, in_slot[slots], generator)
+            chosen = np.arange(len(slots))
+        source = ragged_index(histories.starts[chosen], lengths)  # the input event of each example
+        target = source + 1
+        if histories.columns.texts is not None:
+            target = next_items(histories.columns)[target]
         cells = ragged_index(row * self.max_length + self._packing.offset[slots], lengths)
         total = len(cells)
 
         # Numbers the histories inside a row from 1.
         segment = np.arange(len(slots)) - np.searchsorted(row, row) + 1
         age = np.repeat(np.cumsum(lengths), lengths) - 1 - np.arange(total)
-        columns = self.sequences.columns
+        columns = histories.columns
         shape = (self.batch_size, self.max_length)
         batch = event_tokens(
             columns,
             source,
             np.repeat(segment, lengths),
             age,
-            columns.timestamp[source + 1],
+            columns.timestamp[target],
             cells,
             shape,
+            self._texts_per_row,
         )
-        batch["targets"] = scatter(cells, columns.item[source + 1], 0, np.int32, shape)
-        if columns.action is not None:
-            action = columns.action[source + 1]
+        batch["targets"] = scatter(cells, columns.item[target], 0, np.int32, shape)
+        if self.sequences.columns.action is not None and columns.action is not None:
+            action = columns.action[target]
             batch["target_actions"] = scatter(cells, action, 0, np.int32, shape)
         if columns.strength is not None:
-            strength = columns.strength[source + 1]
+            strength = columns.strength[target]
             batch["target_strengths"] = scatter(cells, strength, np.nan, np.float32, shape)
         weight = np.float32(1 / max(total, 1))
         batch["weights"] = scatter(cells, weight, 0, np.float32, shape)

@@ -5,6 +5,7 @@ Nothing is copied: a view is row boundaries over column arrays that stay memory-
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,21 +38,48 @@ def ragged_index(starts: Int64, lengths: Int64) -> Int64:
     return rows
 
 
+@dataclass(frozen=True, eq=False)
+class Texts:
+    """What users say, numbered behind the items: `first + k` is text k.
+
+    Attributes:
+        first: number of items, I.
+        vectors: what the encoder makes of each, float32 [K, text_dim].
+        words: the texts themselves, K.
+    """
+
+    first: int
+    vectors: Float32
+    words: Sequence[str]
+
+
 @dataclass(frozen=True)
 class Columns:
     """Event columns, all of length E, events of one user contiguous and in time order.
 
     Attributes:
-        item: int32, index into the catalogue, 0 .. num_items - 1.
+        item: int32, index into the catalogue, 0 .. num_items - 1; from `texts.first` on a text.
         timestamp: int64, unix milliseconds.
         action: int16 index into the action vocabulary, or None when the log has no actions.
         strength: float32 (rating, dwell, count), or None.
+        texts: what some events say; None where all are of items.
     """
 
     item: npt.NDArray[np.int32]
     timestamp: npt.NDArray[np.int64]
     action: npt.NDArray[np.int16] | None = None
     strength: npt.NDArray[np.float32] | None = None
+    texts: Texts | None = None
+
+    def take(self, rows: Int64 | Bool) -> Columns:
+        """The chosen events, in the chosen order."""
+        return Columns(
+            item=self.item[rows],
+            timestamp=self.timestamp[rows],
+            action=None if self.action is None else self.action[rows],
+            strength=None if self.strength is None else self.strength[rows],
+            texts=self.texts,
+        )
 
 
 @dataclass(frozen=True)
@@ -87,8 +115,8 @@ class Sequences:
             self, users=self.users[rows], starts=self.starts[rows], stops=self.stops[rows]
         )
 
-    def last(self, max_length: int) -> Sequences:
-        """Each sequence cut to its newest `max_length` events."""
+    def last(self, max_length: int | Int64) -> Sequences:
+        """Each sequence cut to its newest `max_length` events, one number for all or one each."""
         return replace(self, starts=np.maximum(self.starts, self.stops - max_length))
 
     def event_rows(self) -> Int64:

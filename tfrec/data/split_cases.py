@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from tfrec.data.cases import Cases
 from tfrec.data.prepared import PreparedData
-from tfrec.data.sequences import Bool, Columns, Int64, Sequences
+from tfrec.data.sequences import Bool, Int64, Sequences
 from tfrec.data.split_labels import TRAIN, VALIDATION, Labels, user_of
 
 CONTIGUOUS = ("leave-one-out", "global-time", "per-user-time")
@@ -113,17 +113,8 @@ def _histories(
     if protocol in CONTIGUOUS:
         starts, columns = np.asarray(data.user_offsets[:-1]), data.columns
     else:
-        starts, columns = np.cumsum(lengths) - lengths, _compact(data.columns, is_known)
+        starts, columns = np.cumsum(lengths) - lengths, data.columns.take(is_known)
     return Sequences(users, starts, starts + lengths, columns)
-
-
-def _compact(columns: Columns, chosen: Bool) -> Columns:
-    return Columns(
-        item=columns.item[chosen],
-        timestamp=columns.timestamp[chosen],
-        action=None if columns.action is None else columns.action[chosen],
-        strength=None if columns.strength is None else columns.strength[chosen],
-    )
 
 
 def _first_of_case(case: Int64, items: npt.NDArray[np.int32], num_items: int) -> Bool:

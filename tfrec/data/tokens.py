@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tfrec.data.sequences import Columns, Int64
+from tfrec.data.sequences import Columns, Float32, Int32, Int64, Texts
 
 # Of every event, in this order. All but the first three are read by time-aware models only.
 EVENT_TOKENS = (
@@ -31,6 +31,7 @@ def event_tokens(
     request_times: Int64,
     cells: Int64,
     shape: tuple[int, int],
+    texts_per_row: int = 1,
 ) -> Tokens:
     """Writes events into packed rows.
 
@@ -42,6 +43,8 @@ def event_tokens(
         request_times: unix milliseconds at which the model is asked after each token, [N].
         cells: where each token goes, in [0, rows · length), [N].
         shape: rows and length of the result.
+        texts_per_row: room for the texts of a row, T, where the log has some; more is made where
+            it does not do.
 
     Returns:
         items          int32 [rows, length]    item index, -1 pads
@@ -51,6 +54,8 @@ def event_tokens(
         request_times  int64 [rows, length]    unix milliseconds, 0 pads
         actions        int32 [rows, length]    index into the action vocabulary; 0 without one
         strengths      float32 [rows, length]  NaN where the log has none
+        texts          float32 [rows, T, text_dim]  vectors of what is said in the row: item I + t
+                                               stands for text t; only if `columns.texts`
     """
     nothing = np.zeros(len(rows), np.int32)
     missing = np.full(len(rows), np.nan, np.float32)
@@ -67,10 +72,25 @@ def event_tokens(
             np.float32,
         ),
     }
-    return {
+    tokens = {
         name: scatter(cells, value, fill, dtype, shape)
         for name, (value, fill, dtype) in values.items()
     }
+    if columns.texts is not None:
+        tokens |= _of_each_row(tokens["items"], columns.texts, texts_per_row)
+    return tokens
+
+
+def _of_each_row(items: Int32, texts: Texts, room: int) -> Tokens:
+    """Numbers the texts row by row, so that a row has all that it needs, wherever it is sent."""
+    said = items >= texts.first
+    place = np.cumsum(said, axis=1) - 1
+    room = max(room, int(said.sum(axis=1).max(initial=0)))
+    vectors: Float32 = np.zeros((len(items), room, texts.vectors.shape[1]), np.float32)
+    row, column = np.nonzero(said)
+    vectors[row, place[row, column]] = texts.vectors[items[row, column] - texts.first]
+    numbered = np.where(said, texts.first + place, items).astype(np.int32)
+    return {"items": numbered, "texts": vectors}
 
 
 def scatter(

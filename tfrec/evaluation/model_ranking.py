@@ -18,6 +18,7 @@ from tfrec.data.cases import Cases
 from tfrec.data.packing import pack
 from tfrec.data.sequences import Float32, Int64, Sequences, ragged_index
 from tfrec.data.tokens import Tokens, event_tokens
+from tfrec.data.user_texts import UserTexts, of_items
 from tfrec.evaluation.ranking import Ranking, tie_order
 from tfrec.models.build import SequenceModel
 
@@ -52,9 +53,13 @@ class ModelRanker:
         """
         histories = cases.histories
         length = self.model.max_length
-        cut = histories.last(length)
-        lengths = np.maximum(cut.lengths, 1)
+        users: UserTexts | None = getattr(self.model, "user_texts", None)
+        if histories.columns.texts is not None:
+            users = None  # they are in there
+        said = 0 if users is None else users.count(histories.users)
+        lengths = np.clip(histories.lengths + said, 1, length)
         packing = pack(lengths, length)
+        room = int(np.diff(packing.row_starts).max(initial=1))  # histories of one row
         in_slot = packing.sequences()
         out: Float32 | None = None
         for start in range(0, packing.num_rows, _ROWS_PER_BATCH):
@@ -62,9 +67,10 @@ class ModelRanker:
             slots, row = packing.slots(rows)
             first = row * length + packing.offset[slots]
             which = in_slot[slots]
-            batch = _batch(
-                cut.take(which), cases.request_times[which], lengths[which], first, length
-            )
+            asked, read = cases.request_times[which], histories.take(which).last(length)
+            if users is not None:
+                read = users.told(read, asked, length)
+            batch = _batch(read, asked, lengths[which], first, length, room)
             states = self._encode(batch).numpy()
             if out is None:
                 out = np.empty((len(histories), states.shape[-1]), np.float32)
@@ -131,6 +137,7 @@ def _batch(
     lengths: Int64,
     first: Int64,
     length: int,
+    texts_per_row: int,
 ) -> Tokens:
     """Packs histories into a batch of `_ROWS_PER_BATCH` rows, history n from cell `first[n]` on.
 
@@ -149,6 +156,7 @@ def _batch(
         asked,
         ragged_index(first, real),
         (_ROWS_PER_BATCH, length),
+        texts_per_row,
     )
     empty = first[real == 0]
     batch["segments"].reshape(-1)[empty] = 1 + np.flatnonzero(real == 0)
@@ -170,6 +178,7 @@ def _blocks(cases: Cases, num_items: int) -> list[tuple[int, int]]:
 
 def _cells(histories: Sequences, place: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
     """(row, place of the item) of every event of the histories, int32 [events, 2]."""
+    histories = of_items(histories)
     rows = np.repeat(np.arange(len(histories)), histories.lengths)
     return np.stack([rows, place[histories.items()]], axis=1).astype(np.int32)
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tfrec.data.cases import Cases
-from tfrec.data.sequences import Bool, Columns, Float32, Int32, Int64, Sequences, ragged_index
+from tfrec.data.sequences import Bool, Float32, Int32, Int64, Sequences, ragged_index
 from tfrec.evaluation.faithfulness import Ranks, Rescore
 from tfrec.interest.explanation import served
 from tfrec.interest.reading import LedgerReader, Readings, matrix
@@ -73,6 +73,7 @@ def reencoded_change(
     Raises:
         ValueError: a column holds no event.
     """
+    histories = reader.told(histories, request_times)
     length = reader.model.max_length
     _must_be_events(event, histories.padded_items(length) >= 0)
     keep = np.ones((len(histories), length + 1), bool)  # one older event than is read
@@ -99,9 +100,10 @@ def rescorer(reader: LedgerReader, cases: Cases, items: Int32, seed: int = 0) ->
     rows = matrix(reader.catalogue)  # [I, S]
     place = tie_order(len(rows), seed)
     block = max(1, _CELLS_PER_BLOCK // len(rows))
+    told = reader.told(cases.histories, cases.request_times)
 
     def states(keep: Bool) -> Float32:
-        return reader.read_at(_kept(cases.histories, keep), cases.request_times).states()
+        return reader.read_at(_kept(told, keep), cases.request_times).states()
 
     def rescore(keep: Bool) -> Float32:
         return np.asarray(np.einsum("ns,ns->n", states(keep), rows[items]))
@@ -131,13 +133,7 @@ def _kept(histories: Sequences, keep: Bool) -> Sequences:
     chosen = keep[row, ragged_index(width - cut.lengths, cut.lengths)]
     events = cut.event_rows()[chosen]
     stops = np.cumsum(np.bincount(row[chosen], minlength=len(cut)))
-    columns = histories.columns
-    kept = Columns(
-        columns.item[events],
-        columns.timestamp[events],
-        None if columns.action is None else columns.action[events],
-        None if columns.strength is None else columns.strength[events],
-    )
+    kept = histories.columns.take(events)
     return Sequences(histories.users, np.concatenate([[0], stops])[:-1], stops, kept)
 
 

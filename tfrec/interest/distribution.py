@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tfrec.data.sequences import Bool, Float32, Int32, Sequences
+from tfrec.data.user_texts import of_items
 from tfrec.interest.distribution_summary import category_mass, entropy, tail_mass
 from tfrec.interest.fitting.calibrators import Temperature
 from tfrec.interest.reranking import NO_ITEM
@@ -165,7 +166,7 @@ def _log_probabilities(
         if blocked is not None:
             logits[:, blocked] = -np.inf
         if isinstance(removed, Sequences):
-            part = removed.take(rows)
+            part = of_items(removed.take(rows))
             logits[np.repeat(np.arange(len(part)), part.lengths), part.items()] = -np.inf
         elif removed is not None:
             logits[removed[rows]] = -np.inf

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tfrec.data.prepared import PreparedData
-from tfrec.data.sequences import Float32, Int32, Int64, Sequences
+from tfrec.data.sequences import Float32, Int32, Int64, Sequences, Texts
 from tfrec.interest.ledger_lines import Event, LedgerLines
 from tfrec.interest.reading import LedgerReader, Readings, matrix
 
@@ -71,6 +71,7 @@ def explain(
         >>> ledgers[0].lines()[:3]                                            # doctest: +SKIP
     """
     length = readings.items.shape[1]
+    histories = reader.told(histories, request_times)
     if not np.array_equal(histories.padded_items(length), readings.items):
         raise ValueError("readings are not of these histories: they hold other items")
     if items.ndim != 2 or len(items) != len(readings):
@@ -83,7 +84,9 @@ def explain(
     context = readings.context_line(catalogue, items)
     timed = data.meta.time_unit != "none"
     out = []
-    for user, events in enumerate(_events(data, histories.last(length))):
+    users = reader.model.user_texts
+    kinds = [] if users is None else users.kinds
+    for user, events in enumerate(_events(data, histories.last(length), kinds)):
         names = item_names(data, items[user])
         out.append(
             [
@@ -111,13 +114,26 @@ def served(reader: LedgerReader, readings: Readings, items: Int32) -> Float32:
     return np.asarray(np.einsum("ns,nms->nm", readings.states(), vectors))
 
 
-def _events(data: PreparedData, histories: Sequences) -> list[list[Event]]:
+def _names(data: PreparedData, items: Int32, texts: Texts | None) -> list[ItemName]:
+    """Names of items, and the words of what stands behind them."""
+    if texts is None:
+        return item_names(data, items)
+    known = iter(item_names(data, items[items < texts.first]))
+    # No id of an item: what is said twice is one reason, an item of that name another.
+    return [
+        next(known) if text < 0 else ItemName(f"“{texts.words[text]}”", texts.words[text])
+        for text in (items - texts.first).tolist()
+    ]
+
+
+def _events(data: PreparedData, histories: Sequences, kinds: Sequence[str]) -> list[list[Event]]:
     rows = histories.event_rows()
     columns = histories.columns
-    names = item_names(data, columns.item[rows])
+    names = _names(data, columns.item[rows], columns.texts)
     actions = [""] * len(rows)
     if columns.action is not None:
-        actions = [data.meta.actions[number] for number in columns.action[rows].tolist()]
+        vocabulary = [*(data.meta.actions or [""]), *kinds]
+        actions = [vocabulary[number] for number in columns.action[rows].tolist()]
     strengths: list[float | None] = [None] * len(rows)
     if columns.strength is not None:
         strengths = [None if s != s else s for s in columns.strength[rows].tolist()]  # NaN != NaN

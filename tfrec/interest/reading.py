@@ -41,7 +41,7 @@ class Readings:
     """N users, each at one request time, with up to L events, the newest in the last column.
 
     Attributes:
-        items: int32 [N, L], -1 pads.
+        items: int32 [N, L], -1 pads; what a user said stands behind the items, as in `Texts`.
         times: int64 [N, L], unix milliseconds.
         weights: a_fs ≥ 0, [N, K, L]; 0 on padding.
         values: v_fs, [N, L, K, d].
@@ -202,6 +202,13 @@ class LedgerReader:
         self.catalogue = Catalogue(*parts)
         self._read = tf.function(newest(model), jit_compile=True)
 
+    def told(self, histories: Sequences, request_times: Int64) -> Sequences:
+        """The histories as they are read, with the profiles of their users in front."""
+        users = self.model.user_texts
+        if users is None:
+            return histories
+        return users.told(histories, request_times, self.model.max_length)
+
     def read(self, cases: Cases) -> Readings:
         """Every case's history, asked at its request time. A history keeps its newest events."""
         return self.read_at(cases.histories, cases.request_times)
@@ -236,7 +243,7 @@ class LedgerReader:
     def tokens(self, histories: Sequences, request_times: Int64) -> Tokens:
         """What `read_at` shows the model: one history per row, the newest event last."""
         length = self.model.max_length
-        cut = histories.last(length)
+        cut = self.told(histories, request_times).last(length)
         lengths = cut.lengths
         rows = cut.event_rows()
         first = np.arange(len(cut)) * length + length - lengths
@@ -258,7 +265,10 @@ class LedgerReader:
     def _batches(self, histories: Sequences, request_times: Int64) -> Iterator[list[Any]]:
         for start in range(0, max(len(histories), 1), 64 * _USERS_PER_BATCH):
             block = slice(start, start + 64 * _USERS_PER_BATCH)
-            readings = self.read_tokens(self.tokens(histories.take(block), request_times[block]))
+            told = self.told(histories.take(block), request_times[block])
+            readings = self.read_tokens(self.tokens(told, request_times[block]))
+            # The model numbers texts row by row.
+            readings = replace(readings, items=told.padded_items(self.model.max_length))
             yield [getattr(readings, field.name) for field in fields(readings)]
 
 

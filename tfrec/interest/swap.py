@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from tfrec.data.sequences import Bool, Columns, Int32, Int64, Sequences
+from tfrec.data.sequences import Bool, Int64, Sequences
 
 if TYPE_CHECKING:
     from tfrec.interest.reading import LedgerReader
@@ -83,13 +83,6 @@ def swap_test(
 
 def _compact(histories: Sequences) -> Sequences:
     """The same histories over columns that hold their events alone."""
-    rows, log = histories.event_rows(), histories.columns
     ends = np.cumsum(histories.lengths)
-    item: Int32 = np.asarray(log.item[rows])
-    columns = Columns(
-        item,
-        np.asarray(log.timestamp[rows]),
-        None if log.action is None else np.asarray(log.action[rows]),
-        None if log.strength is None else np.asarray(log.strength[rows]),
-    )
+    columns = histories.columns.take(histories.event_rows())
     return Sequences(histories.users, ends - histories.lengths, ends, columns)

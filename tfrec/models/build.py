@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from tfrec.data.prepared import PreparedData
 from tfrec.data.sequences import Bool, Sequences, count_items
+from tfrec.data.user_texts import UserTexts
 from tfrec.errors import UserError
 from tfrec.models.options import ModelConfig
 
@@ -36,6 +37,7 @@ def build_model(
     data: PreparedData,
     train: Sequences,
     texts: npt.NDArray[np.float32] | None = None,
+    users: UserTexts | None = None,
 ) -> SequenceModel:
     """A built model with fresh weights.
 
@@ -44,6 +46,7 @@ def build_model(
         data: the catalogue and the vocabularies.
         train: training events, from which the ledger takes what is popular and how strengths vary.
         texts: one vector per item, [I, text_dim]; None for a model that reads no texts.
+        users: their texts; None for a model that reads none of users.
 
     Raises:
         UserError: the options do not fit together.
@@ -75,7 +78,7 @@ def build_model(
 
     model: Any
     if config.model == "ledger":
-        return _build_ledger(config, data, train, texts)  # type: ignore[no-any-return]
+        return _build_ledger(config, data, train, texts, users)  # type: ignore[no-any-return]
     if config.model == "sasrec":
         from tfrec.models.sasrec import SASRec
 
@@ -108,6 +111,7 @@ def _build_ledger(
     data: PreparedData,
     train: Sequences,
     texts: npt.NDArray[np.float32] | None,
+    users: UserTexts | None,
 ) -> Any:
     from tfrec.data.popularity import popularity_by_period
     from tfrec.data.strengths import item_strengths, strength_scale
@@ -138,10 +142,11 @@ def _build_ledger(
         config.id_dropout,
         num_categories=0 if categories is None else categories.shape[1],
         text_dim=0 if texts is None else texts.shape[1],
-        num_actions=max(len(data.meta.actions), 1),
+        num_actions=max(len(data.meta.actions), 1) + (0 if users is None else len(users.kinds)),
         num_periods=len(popularity.starts),
     )
     model.build()
+    model.user_texts = users
     model.tower.cold.assign(cold)
     model.set_popularity(*popularity)
     scale = strength_scale(train)

@@ -111,6 +111,10 @@ class ItemTower(keras.layers.Layer):
         """What the texts of some items say: int [N] -> [N, D]."""
         return self._projected(ops.take(self._read_texts(), items, axis=0))
 
+    def said(self, texts: Any) -> Any:
+        """e of what is known by its text alone: vectors [..., text_dim] -> [..., D]."""
+        return self.norm(self._projected(texts))
+
     @contextmanager
     def reading(self, texts: Any) -> Iterator[None]:
         """While entered, these text vectors are read, [I, text_dim], with their gradient.

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from tfrec.data.user_texts import UserTexts
 from tfrec.models.facet_weights import DAY, FacetWeights
 from tfrec.models.history_mask import history_mask
 from tfrec.models.hstu import HSTUBlock
@@ -67,10 +68,12 @@ class Ledger(keras.Model):
         num_actions: size of the action vocabulary.
         num_periods: W, periods of popularity.
 
-    `set_popularity` and the tower's `categories` are assigned after building.
+    `set_popularity` and the tower's `categories` are assigned after building, and `user_texts`
+    where the histories that it reads begin with what their users say of themselves.
 
     Call arguments:
-        batch: the tokens of `tfrec.data.tokens.event_tokens`.
+        batch: the tokens of `tfrec.data.tokens.event_tokens`. A query or a profile is an event
+            like any other, with the text in the item's place: it has a line in every score.
         training: whether dropout is on.
 
     Returns:
@@ -166,6 +169,7 @@ class Ledger(keras.Model):
             self.context = keras.layers.Dense(facet_dim, name="context")
             self.context_block = keras.layers.Dense(facet_dim, use_bias=False, name="context_block")
 
+        self.user_texts: UserTexts | None = None
         # Config
         self.num_items = num_items
         self.dim = dim
@@ -257,8 +261,7 @@ class Ledger(keras.Model):
         dtype = self.compute_dtype
         real = items >= 0
         table = self.tower(training=training) if table is None else table
-        embedded = ops.take(table, ops.maximum(items, 0), axis=0)
-        embedded = embedded * ops.cast(real, dtype)[..., None]
+        embedded = self._embedded(table, batch) * ops.cast(real, dtype)[..., None]
         # What stands beside a missing item says nothing.
         strengths = ops.where(real, self.standardised(batch["strengths"]), 0.0)
         actions = ops.where(real, batch["actions"], 0)
@@ -393,6 +396,17 @@ class Ledger(keras.Model):
         """Assigns lp [W, I] and the beginnings of its periods, unix milliseconds [W]."""
         self.period_starts.assign(np.asarray(starts, np.int64))
         self.popularity.assign(logarithm)
+
+    def _embedded(self, table: Any, batch: dict[str, Any]) -> Any:
+        """e of every event, [B, L, D]: of an item, or of a text that is in its place."""
+        items = batch["items"]
+        embedded = ops.take(table, ops.clip(items, 0, self.num_items - 1), axis=0)
+        if "texts" not in batch:
+            return embedded
+        said = ops.cast(self.tower.said(batch["texts"]), embedded.dtype)  # [B, T, D]
+        place = ops.clip(items - self.num_items, 0, ops.shape(said)[1] - 1)
+        of_texts = ops.take_along_axis(said, place[..., None], axis=1)
+        return ops.where((items >= self.num_items)[..., None], of_texts, embedded)
 
     def _encode(
         self, x: Any, times: Any, segments: Any, strengths: Any, mask: Any, training: bool

@@ -63,7 +63,7 @@ class StrengthReadout(keras.layers.Layer):
         Arguments:
             items: int [B, L], -1 pads. strengths: standardised, [B, L]; rated: where there is one.
         """
-        usual = ops.take(ops.convert_to_tensor(self.by_item), ops.maximum(items, 0))
+        usual = ops.take(ops.convert_to_tensor(self.by_item), self._of_items(items))
         return ops.where(rated, strengths - ops.cast(usual, strengths.dtype), 0.0)
 
     def liking(self, items: Any, grades: Any, habit: Any, known: Any) -> Any:
@@ -87,9 +87,13 @@ class StrengthReadout(keras.layers.Layer):
 
     def _event_vectors(self, items: Any) -> tuple[Any, Any]:
         return tuple(
-            ops.cast(ops.take(table, ops.maximum(items, 0), axis=0), "float32")
+            ops.cast(ops.take(table, self._of_items(items), axis=0), "float32")
             for table in (self.grade_vectors, self.event_vectors)
         )
+
+    def _of_items(self, items: Any) -> Any:
+        """Padding and texts have no strength: any row does for them."""
+        return ops.clip(items, 0, self.num_items - 1)
 
     def predict(
         self, items: Any, habit: Any, crowd: Any, facets: Any, graded: Any, liking: Any

@@ -63,6 +63,17 @@ class TextConfig(TextReading):
         "Hugging Face hub, e.g. hf:sentence-transformers/all-MiniLM-L6-v2; keras:<preset>, one of "
         "keras-hub, e.g. keras:bert_tiny_en_uncased. Used as it is, unless --text-tuning (ledger)",
     )
+    user_template: str = option(
+        "",
+        "one text from a user's columns, e.g. '{occupation}, {age} years old', which the ledger "
+        "then reads as the first event of the user's history",
+    )
+    query_share: float = option(
+        0.0,
+        "share of the events before which training puts a search for words of the event's item, so "
+        "that the ledger learns to read queries; 0: it reads none",
+        metavar="SHARE",
+    )
     text_batch_size: int = option(
         64, "texts per call of the encoder; does not change their vectors", metavar="N"
     )
@@ -76,6 +87,12 @@ class TextConfig(TextReading):
                 f"first. Train it with python -m tfrec.pretrain --encoder {self.text_encoder}, "
                 "then give the folder that it leaves"
             )
+        if self.user_template:
+            check_template(self.user_template, flag="--user-template")
+        if not 0 <= self.query_share <= 1:
+            raise UserError(f"--query-share is {self.query_share}, expected between 0 and 1")
+        if self.text_encoder == "none" and (self.user_template or self.query_share):
+            raise UserError("--user-template and --query-share need an encoder: --text-encoder")
         if self.text_batch_size < 1:
             raise UserError(f"--text-batch-size is {self.text_batch_size}, expected 1 or more")
 

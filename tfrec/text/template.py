@@ -69,17 +69,20 @@ def fill(template: str, columns: Mapping[str, Sequence[str | None]]) -> list[str
     return [_row(slots, end, row) for row in rows]
 
 
-def check_template(template: str, columns: Iterable[str] | None = None) -> None:
+def check_template(
+    template: str, columns: Iterable[str] | None = None, flag: str = "--text-template"
+) -> None:
     """Finds a template's faults before any work begins.
 
     Arguments:
         template: as for `fill`, not empty.
         columns: the names there are; None when they are not known yet.
+        flag: where it comes from.
 
     Raises:
         UserError: says what is wrong and names the columns there are.
     """
-    slots, _ = _parsed(template)
+    slots, _ = _parsed(template, flag)
     if columns is None:
         return
     known = list(columns)
@@ -92,9 +95,14 @@ def check_template(template: str, columns: Iterable[str] | None = None) -> None:
             )
 
 
-def _parsed(template: str) -> tuple[list[Slot], str]:
+def columns_of(template: str) -> list[str]:
+    """The names of the columns in a template, each once."""
+    return list(dict.fromkeys(slot.name for slot in _parsed(template)[0]))
+
+
+def _parsed(template: str, flag: str = "--text-template") -> tuple[list[Slot], str]:
     """The placeholders, and what closes a text that is not empty."""
-    where = f"--text-template {template!r}"
+    where = f"{flag} {template!r}"
     try:
         pieces = list(string.Formatter().parse(template))
     except ValueError as error:

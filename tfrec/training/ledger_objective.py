@@ -272,7 +272,8 @@ def deletion_consistency(
     left = shorter["items"] >= 0
     shorter["segments"] = ops.where(left, part["segments"], -part["segments"])
     # One pass for both: half the graph to compile.
-    both = {name: ops.concatenate([part[name], shorter[name]]) for name in TOKENS}
+    names = [*TOKENS, *(["texts"] if "texts" in part else [])]
+    both = {name: ops.concatenate([part[name], shorter[name]]) for name in names}
     reading = model.read(both)
     before, states = reading.first(rows), reading.state()
     gone = ops.cast(deleted, before.weights.dtype)[:, None, None, :]

@@ -85,7 +85,7 @@ def _blocked_cross_entropy(
         logits = ops.cast(ops.matmul(state, transposed), "float32")  # [rows, length, items]
         out = []
         if "items" in part:
-            out.append(_seen(part["segments"], part["items"], num_items))
+            out.append(_seen(part["segments"], part["items"], part["targets"], num_items))
         if cold is not None:
             out.append(ops.convert_to_tensor(cold))
         for absent in out:
@@ -126,15 +126,16 @@ def _blocked_cross_entropy(
     return loss_with_gradient(states, item_matrix)
 
 
-def _seen(segments: Any, items: Any, num_items: int) -> Any:
-    """bool [B, L, I]: the history of this column holds the item.
+def _seen(segments: Any, items: Any, targets: Any, num_items: int) -> Any:
+    """bool [B, L, I]: the history of this column holds the item, or it is the column's target.
 
     Scattered pair by pair: as a product of [L, L] and [L, I] it would cost as much as the logits.
     """
     rows, length = segments.shape
-    # A pair that is no history marks the column's own item, which is marked anyway.
-    marked = ops.where(history_mask(segments), items[:, None, :], items[:, :, None])
-    marked = ops.reshape(ops.maximum(marked, 0), (-1,))
+    # A pair that is no history, or no item but a text, marks the column's target, which stays.
+    listed = ops.logical_and(items >= 0, items < num_items)
+    held = ops.logical_and(history_mask(segments), listed[:, None, :])
+    marked = ops.reshape(ops.where(held, items[:, None, :], targets[:, :, None]), (-1,))
     columns = ops.repeat(ops.arange(rows * length, dtype=marked.dtype), length)
     nothing = ops.zeros((rows * length, num_items), "bool")
     found = ops.scatter_update(

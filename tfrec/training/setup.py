@@ -12,6 +12,8 @@ from tfrec.console import import_tensorflow
 from tfrec.data.batches import TrainingBatches
 from tfrec.data.prepared import PreparedData
 from tfrec.data.sequences import Bool, Float32, Sequences
+from tfrec.data.telling import Telling
+from tfrec.data.user_texts import PracticeQueries, UserTexts
 from tfrec.errors import UserError
 from tfrec.models.options import ModelConfig
 from tfrec.training.options import LossConfig, TrainingConfig
@@ -126,6 +128,8 @@ def make_objective_and_batches(
     cold: Bool | None,
     replicas: int,
     keep_seen: bool,
+    users: UserTexts | None = None,
+    queries: PracticeQueries | None = None,
 ) -> tuple[Objective, TrainingBatches]:
     """What to minimise, and the batches that feed it what it needs.
 
@@ -176,6 +180,7 @@ def make_objective_and_batches(
         negative_probabilities=probabilities,
         uniforms=model.model == "ledger",
         multiple_of=replicas,
+        telling=None if users is None else Telling(users, queries),
     )
     return objective, batches
 

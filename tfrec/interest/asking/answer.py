@@ -74,7 +74,7 @@ def answer(run: LedgerRun, question: Question) -> Answer:
     ids = run.data.items["item_id"]
     named = [place_of("item", item, ids) for item in question.items]
     blocked = blocked_items(run.data, categories=question.blocked)
-    asked = ask(run, question.user, question.at)
+    asked = ask(run, question)
     best = asked.order(asked.seen)[: question.top]
     shown = np.array(named, np.int32) if named else best
     steered = None

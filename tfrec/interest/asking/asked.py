@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,8 @@ import numpy as np
 
 from tfrec.data.sequences import Bool, Int32, Int64, Sequences
 from tfrec.errors import UserError
+from tfrec.interest.asking.question import Question
+from tfrec.interest.asking.tell import tell
 from tfrec.interest.disentanglement import FacetReport, facet_reports
 from tfrec.interest.explanation import explain
 from tfrec.interest.fitting.calibrators import Temperature
@@ -35,8 +37,9 @@ class Asked:
     Attributes:
         reader: of the run's model.
         data: the run's.
-        user: id.
+        user: id; "" for somebody new.
         history: one sequence, all events before the request.
+        told: the same as it is read, with what the user said.
         time: of the request, unix milliseconds.
         readings: of that one history.
         reports: what each of the K facets is about.
@@ -49,6 +52,7 @@ class Asked:
     data: PreparedData
     user: str
     history: Sequences
+    told: Sequences
     time: int
     readings: Readings
     reports: Sequence[FacetReport]
@@ -88,7 +92,7 @@ class Asked:
         """One ledger per item, by readings with gains if they are given."""
         given = self.readings if readings is None else readings
         [found] = explain(
-            self.reader, self.data, self.history, given, items[None], self.times, self.facets
+            self.reader, self.data, self.told, given, items[None], self.times, self.facets
         )
         return found
 
@@ -100,37 +104,48 @@ class Asked:
         return order[~removed[order]].astype(np.int32)
 
 
-def ask(run: LedgerRun, user: str, at: str | None) -> Asked:
-    """Reads a user's history up to a time.
-
-    Arguments:
-        run: a trained ledger.
-        user: id in the log.
-        at: ISO 8601, unix seconds or milliseconds; None: just after the newest event of the log.
+def ask(run: LedgerRun, question: Question) -> Asked:
+    """Reads a user's history up to the time of a question.
 
     Raises:
-        UserError: the user is not known, or `at` is no time or the log has none.
+        UserError: the user is not known, the time is none or the log has none, or the run does not
+            read what the user says.
     """
     from tfrec.data.timestamps import parse_one
     from tfrec.evaluation.ranking import tie_order
     from tfrec.models.build import category_matrix
 
-    data = run.data
-    row = place_of("user", user, data.users["user_id"])
+    data, at = run.data, question.at
     if at is None:
         time = int(data.columns.timestamp.max()) + 1
     elif data.meta.time_unit == "none":
         raise UserError(f"--at {at}: the log has no times; leave --at out")
     else:
         time = parse_one(at, "--at")
-    history = _before(data.sequences().take(np.array([row])), time)
+    everybody = data.sequences()
+    if question.user is None:
+        history = replace(everybody.take(np.array([0])), stops=everybody.starts[:1])
+    else:
+        row = place_of("user", question.user, data.users["user_id"])
+        history = _before(everybody.take(np.array([row])), time)
     reader = run.reader
-    readings = reader.read_at(history, np.array([time], np.int64))
+    told = tell(run, history, time, question)
+    readings = reader.read_at(told, np.array([time], np.int64))
     reports = facet_reports(reader, category_matrix(data), category_names(data))
     place = tie_order(data.num_items, run.config.training.seed)
     keep_seen = run.config.evaluation.keep_seen
     return Asked(
-        reader, data, user, history, time, readings, reports, place, run.readouts, keep_seen
+        reader,
+        data,
+        question.user or "",
+        history,
+        told,
+        time,
+        readings,
+        reports,
+        place,
+        run.readouts,
+        keep_seen,
     )
 
 

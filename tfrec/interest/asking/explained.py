@@ -127,7 +127,7 @@ def _without_strongest(
     same = np.zeros(len(ledgers), np.int64)  # one user, asked once per item
     frozen = frozen_change(asked.reader, asked.readings.take(same), items[:, None], columns)
     again = reencoded_change(
-        asked.reader, asked.history.take(same), asked.times[same], items[:, None], columns
+        asked.reader, asked.told.take(same), asked.times[same], items[:, None], columns
     )
     return [
         Counterfactual(ledger.events[place], float(line[place]), float(f), float(r))

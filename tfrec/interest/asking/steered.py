@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tfrec.data.sequences import Bool, Int32
+from tfrec.data.user_texts import of_items
 from tfrec.errors import UserError
 from tfrec.interest.asking.asked import Asked
 from tfrec.interest.ledger_lines import Event, LedgerLines
@@ -123,12 +124,12 @@ def apply(found: Gains, readings: Readings) -> Readings:
 
 
 def _within_reach(asked: Asked, feedback: Feedback) -> None:
-    ids = asked.data.items["item_id"]
+    ids, length = asked.data.items["item_id"], asked.readings.items.shape[1]
     whole = set(ids.take(np.unique(asked.history.items())).to_pylist())
-    read = set(ids.take(np.unique(asked.readings.items[asked.readings.real])).to_pylist())
+    read = set(ids.take(np.unique(of_items(asked.told).last(length).items())).to_pylist())
     for item in feedback.forget:
         if item in whole - read:
             raise UserError(
-                f"forget: item {item!r} is older than the newest {len(asked.readings.items[0])} "
+                f"forget: item {item!r} is older than the newest {length} "
                 "events, which are all that the model reads"
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from tfrec.data.user_texts import PROFILE
 from tfrec.errors import UserError
 from tfrec.interest.ledger_lines import Kind, LedgerLines, Line
 from tfrec.interest.telling.wording import age, deeds, facet_name, quoted
@@ -156,7 +157,9 @@ class _Writer:
     def _of_events(self, name: str, places: list[int], value: float) -> Sentence:
         events = [self.ledger.events[place] for place in places]
         last = max(events, key=lambda event: event.time)
-        ago = age(last.time, self.ledger.request_time, self.language)
+        # How old a profile is says nothing.
+        said = last.action == PROFILE
+        ago = "" if said else age(last.time, self.ledger.request_time, self.language)
         when = self.template["once" if len(events) == 1 else "latest"].format(age=ago)
         did = deeds(events, quoted(last.title, last.item), self.language)
         if self.language == "zh" and len(events) > 1:

@@ -52,6 +52,7 @@ _DEEDS = {
     "block": ("blocked {}", "屏蔽了{}"),
     "report": ("reported {}", "举报了{}"),
     "return": ("returned {}", "退回了{}"),
+    "profile": ("said of yourself {}", "自我介绍为{}"),
 }
 _ALSO_CALLED = {
     "view": "views pageview productview itemview detail pv impression see browse 浏览 查看",
