@@ -109,13 +109,22 @@ class LedgerReader:
             context=context,
         )
 
+    @property
+    def line_sizes(self) -> list[int]:
+        """Numbers of a state, and of an item vector, that belong to each facet, to the crowd, to
+        quality, and to context where the model has it."""
+        width = self.model.facet_dim
+        sizes = [width] * self.model.facets + [self.model.num_periods, 1]
+        return [*sizes, width] if self.model.residual else sizes
+
     def parts(self, vectors: Any) -> ItemParts:
         """Item vectors [..., S] taken apart again."""
-        facets, width = self.model.facets, self.model.facet_dim
-        sizes = [facets * width, self.model.num_periods, 1]
-        sizes += [width] if self.model.residual else []
-        blocks, popularity, quality, *context = tf.split(vectors, sizes, axis=-1)
-        shape = tf.concat([tf.shape(vectors)[:-1], [facets, width]], axis=0)
+        facets = self.model.facets
+        sizes = self.line_sizes
+        blocks, popularity, quality, *context = tf.split(
+            vectors, [sum(sizes[:facets]), *sizes[facets:]], axis=-1
+        )
+        shape = tf.concat([tf.shape(vectors)[:-1], [facets, self.model.facet_dim]], axis=0)
         return ItemParts(
             tf.reshape(blocks, shape), popularity, quality[..., 0], context[0] if context else None
         )

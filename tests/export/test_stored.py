@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import keras
 import numpy as np
@@ -16,7 +16,8 @@ from hypothesis.extra import numpy as hnp
 
 from export.__main__ import main
 from export.assembly import assemble
-from export.graph.stored import Stored, StoredWeights
+from export.graph.item_matrix import ItemMatrix
+from export.graph.stored import Storage, Stored, StoredWeights
 from tests.export.asked_requests import random_request
 from tests.export.small_runs import IDS, TOP_K, Model
 from tfrec.interest.readouts import Readouts
@@ -52,6 +53,25 @@ def test_rows_are_rows_of_the_whole(storage: Any) -> None:
     numbers = np.array([[8, 0], [3, 3]], np.int32)
     np.testing.assert_array_equal(stored.rows(numbers), stored.whole().numpy()[numbers])
     assert not stored.rows([3]).numpy().any()
+
+
+@settings(deadline=None)
+@given(hnp.arrays(np.float32, (7, 5), elements=NUMBERS), st.sampled_from(get_args(Storage)))
+def test_an_item_matrix_reads_what_lies_in_it_in_every_way(values: Any, storage: Storage) -> None:
+    matrix = ItemMatrix(values, storage)
+    whole = matrix.whole().numpy().astype(np.float64)
+    same = Stored(values, storage, "some").whole().numpy()
+    np.testing.assert_allclose(whole.T, same, rtol=1e-6)
+    numbers = np.array([[6, 0], [3, 3]], np.int32)
+    np.testing.assert_allclose(matrix.vectors(numbers), same[numbers], rtol=1e-6)
+    rng = np.random.default_rng(0)
+    states, weights = rng.normal(size=(2, 3, 5)), rng.random((3, 7))
+    magnitude = np.abs(values).max(initial=1e-30) * 1e-4
+    for found, expected in (
+        (matrix.scores(tf.constant(states[0], tf.float32)), states[0] @ whole),
+        (matrix.mean(tf.constant(weights, tf.float32)), weights @ whole.T),
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=magnitude)
 
 
 def test_layers_traced_in_the_scope_read_what_is_stored() -> None:
