@@ -42,7 +42,7 @@ from tfrec.console import import_tensorflow, say, size
 
 if TYPE_CHECKING:
     from export.graph.inverted_file import InvertedFile
-    from export.graph.stored import Storage
+    from export.options import Storage
 
 Array = npt.NDArray[Any]
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from export.graph.item_matrix import ItemMatrix
-from export.graph.stored import Storage
+from export.options import Storage
 
 UNKNOWN = -1
 

@@ -8,8 +8,9 @@ import tensorflow as tf
 
 from export.graph.catalogue import Catalogue
 from export.graph.choice import Best, best_of_all, candidates
-from export.graph.stored import Storage, Stored
+from export.graph.stored import Stored
 from export.index.lists import Lists
+from export.options import Storage
 
 
 class InvertedFile(tf.Module):  # type: ignore[misc]

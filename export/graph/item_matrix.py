@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from export.graph.stored import Storage, quantized
+from export.graph.stored import quantized
+from export.options import Storage
 
 
 class ItemMatrix:

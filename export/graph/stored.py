@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-Storage = Literal["float32", "float16", "int8"]
+from export.options import Storage
 
 # Smaller weights (biases, norms) stay as they are: they are few and every one of them counts.
 _LEAST = 1024
@@ -118,7 +118,8 @@ def quantized(matrix: npt.NDArray[np.float32]) -> Quantized:
     """
     column = _or_one(np.abs(matrix).max(axis=0, keepdims=True, initial=0))
     row = _or_one(np.abs(matrix / column).max(axis=1, keepdims=True, initial=0)) / _LARGEST
-    return Quantized(np.rint(matrix / column / row).astype(np.int8), row, column)
+    numbers = np.rint(matrix / column / row).astype(np.int8)
+    return Quantized(numbers, row.astype(np.float32), column)
 
 
 def _or_one(scale: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -100,7 +100,7 @@ def _directions(matrix: Float32, states: Float32) -> Float32:
     variance, directions = np.linalg.eigh(half @ spread @ half)
     kept = np.cumsum(variance[::-1]) / max(variance.sum(), np.finfo(np.float32).tiny)
     needed = int(np.searchsorted(kept, _KEPT)) + 1
-    return (half @ directions[:, ::-1][:, :needed]).astype(np.float32)
+    return np.asarray(half @ directions[:, ::-1][:, :needed], np.float32)
 
 
 def _k_means(rows: Float32, lists: int, rng: np.random.Generator) -> Float32:

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from export.graph.catalogue import Catalogue
 from export.graph.inverted_file import InvertedFile
 from export.graph.scann_search import ScannSearch
-from export.graph.stored import Storage
 from export.index.lists import Lists, make_lists, probes_for
 from export.index.scann import train_scann
+from export.options import Storage
 
 ITEMS, WIDTH, USERS, TEMPERATURE = 4000, 40, 200, 1.3
 Float32 = NDArray[np.float32]

@@ -17,7 +17,8 @@ from hypothesis.extra import numpy as hnp
 from export.__main__ import main
 from export.assembly import assemble
 from export.graph.item_matrix import ItemMatrix
-from export.graph.stored import Storage, Stored, StoredWeights
+from export.graph.stored import Stored, StoredWeights
+from export.options import Options, Storage
 from tests.export.asked_requests import random_request
 from tests.export.small_runs import IDS, TOP_K, Model
 from tfrec.interest.readouts import Readouts
@@ -98,7 +99,7 @@ def test_a_ledger_read_from_int8_answers_nearly_the_same(ledger: Model) -> None:
     config = ledger.exported.config
     trained = load_trained(ledger.run, config)
     readouts = Readouts.load(ledger.run)
-    assembled = assemble(config, trained, readouts, TOP_K, storage="int8")
+    assembled = assemble(config, trained, readouts, Options(TOP_K, storage="int8"))
     request = random_request(IDS, ledger.exported.sizes.facets, 6, 10, seed=1)
     asked = {name: tf.constant(value) for name, value in request.full.items()}
     with assembled.weights:
