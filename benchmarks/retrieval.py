@@ -1,15 +1,17 @@
 """Searching a large catalogue: exact, our inverted file, and ScaNN beside TFRS's brute force.
 
     pip install -e '.[peers]'
-    python benchmarks/retrieval.py            # 1 million items
-    python benchmarks/retrieval.py --quick    # 100,000
+    python benchmarks/retrieval.py            # 1 million items, and a tenth of them for the slope
+    python benchmarks/retrieval.py --quick    # 100,000 alone
 
 One user at a time, one thread, 100 items per answer, the sides in turn in one process; every time
 is the median over users, every recall that of the ten best items beside exact search. Times are of
 the processor, so that what else runs on the machine counts little. Only the search is timed, from
 the user's state to items; reading the history costs the same on every side.
 Ours and exact search also leave out the items of the history and give probabilities; TFRS and ScaNN
-do neither. ScaNN is asked with the operations that TFRS's layer of that name calls.
+do neither. ScaNN is asked with the operations that TFRS's layer of that name calls. What ten times
+as many items would take is calculated: the time as a power of the number of items, the memory in
+proportion to it.
 
 The catalogue has the shape of a ledger's trained with --dim 128: 4 facets of 32 numbers, popularity
 in 8 periods, quality. Items belong to topics, topics to broader ones, of sizes that fall as a power
@@ -30,7 +32,7 @@ import functools
 import os
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -38,9 +40,14 @@ from results import write_section
 
 from tfrec.console import import_tensorflow, say, size
 
+if TYPE_CHECKING:
+    from export.graph.inverted_file import InvertedFile
+    from export.options import Storage
+
 Array = npt.NDArray[Any]
 
 FACETS, WIDTH, PERIODS, EMBEDDING = 4, 32, 8, 128
+NUMBERS = FACETS * WIDTH + PERIODS + 1
 # Strength of the n-th direction of the embeddings: n to this power.
 FALL = -0.25
 SCORE_SPREAD = 5.9
@@ -51,6 +58,10 @@ AIMED_AT = 0.97
 HISTORY = 50
 # Users whose states shape the lists.
 SHAPING = 1000
+# Users whose scores NumPy holds at once.
+AT_ONCE = 10
+# Sides that do not leave out the items of the history.
+UNFILTERED = ("TFRS BruteForce", "ScaNN")
 # More leaves are read until ScaNN finds enough.
 WIDER = 1.5
 
@@ -149,8 +160,8 @@ def sides(world: World, tuning: World, truths: tuple[Array, Array]) -> dict[str,
     catalogue = Catalogue(ids, world.items, [], np.zeros((number, 0), np.float32), order)
     specs = [tf.TensorSpec([None, world.items.shape[1]]), tf.TensorSpec([None, HISTORY], tf.int32)]
 
-    def graph(ask: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-        return tf.function(ask, specs, autograph=False)  # type: ignore[no-any-return]
+    def graph(ask: Callable[[Any, Any], Any]) -> Any:
+        return tf.function(ask, specs, autograph=False).get_concrete_function()
 
     brute = BruteForce(k=COUNT).index(tf.constant(world.items))
     found = {"TFRS BruteForce": Side(graph(lambda states, taken: brute(states)[1]), 0)}
@@ -158,21 +169,26 @@ def sides(world: World, tuning: World, truths: tuple[Array, Array]) -> dict[str,
     def exact(states: Any, taken: Any) -> Any:
         return best(choose(states, catalogue, TEMPERATURE, [taken]), COUNT).items
 
-    found["exact"] = Side(graph(exact), 0)
+    all_items = graph(exact)
+    found["exact"] = Side(all_items, 0)
 
     started = time.perf_counter()
-    lists = make_lists(
-        world.items, world.states[-SHAPING:], min(4 * int(number**0.5), number), seed=0
-    )
+    count = min(4 * int(number**0.5), number)
+    lists = make_lists(world.items, world.states[-SHAPING:], count, seed=0)
     probes = probes_for(lists, tuning.states, truths[0], AIMED_AT)
-    ivf = InvertedFile(catalogue, lists, probes, TEMPERATURE, COUNT)
-    held = bytes_of(v for v in ivf.variables if all(v is not kept for kept in catalogue.variables))
-    ask = graph(lambda states, taken: ivf.best(states, taken, taken[:, :0]).items)
-    found["ivf"] = Side(ask, held)
     say(
-        f"ivf: {len(lists.centroids):,} lists, {probes} read, short rows of "
-        f"{lists.rows.shape[1]}; made in {time.perf_counter() - started:.0f} s"
+        f"ivf: {len(lists.means):,} lists, {probes} read; made in "
+        f"{time.perf_counter() - started:.0f} s"
     )
+    storages: dict[str, Storage] = {"ivf": "float32", "ivf, lists in int8": "int8"}
+    for name, storage in storages.items():
+        search = InvertedFile(catalogue, lists, storage, TEMPERATURE, COUNT)
+        search.probes = probes
+        ask = graph(functools.partial(ask_lists, search))
+        held = bytes_of(
+            v for v in ask.variables if all(v is not one for one in all_items.variables)
+        )
+        found[name] = Side(ask, held)
 
     started = time.perf_counter()
     leaves, probes = 2 * int(number**0.5), max(1, int(number**0.5) // 20)
@@ -182,13 +198,17 @@ def sides(world: World, tuning: World, truths: tuple[Array, Array]) -> dict[str,
     say(f"ScaNN: {leaves:,} leaves; made in {time.perf_counter() - started:.0f} s")
     while True:
         ask = graph(functools.partial(ask_scann, trained, probes))
-        held = bytes_of(ask.get_concrete_function().variables)
-        found["ScaNN"] = Side(ask, held)
+        found["ScaNN"] = Side(ask, bytes_of(ask.variables))
         reached = recall(found["ScaNN"], tuning, truths[1])
         say(f"ScaNN: {probes} leaves read, recall {reached:.3f}")
         if reached >= AIMED_AT or probes == leaves:
             return found
         probes = min(int(WIDER * probes) + 1, leaves)
+
+
+def ask_lists(search: InvertedFile, states: Any, taken: Any) -> Any:
+    """With the items of the history left out."""
+    return search.best(states, taken, taken[:, :0]).items
 
 
 def ask_scann(trained: Any, leaves: int, states: Any, taken: Any) -> Any:
@@ -199,16 +219,23 @@ def ask_scann(trained: Any, leaves: int, states: Any, taken: Any) -> Any:
     return searcher.search_batched(states, leaves_to_search=leaves).indices
 
 
-def true_head(world: World, exclude: bool) -> Array:
-    """Numbers of the ten best items of each user, by NumPy."""
-    head = np.empty((len(world.states), DEPTH), np.int32)
-    for user, state in enumerate(world.states):
-        scores = world.items @ state
-        if exclude:
-            scores[world.taken[user][world.taken[user] >= 0]] = -np.inf
-        top = np.argpartition(-scores, DEPTH)[:DEPTH]
-        head[user] = top[np.argsort(-scores[top])]
-    return head
+def true_heads(world: World) -> tuple[Array, Array]:
+    """Numbers of the ten best items of each user by NumPy: without the history, and of all."""
+    found = []
+    for start in range(0, len(world.states), AT_ONCE):
+        part = world.part(start, start + AT_ONCE)
+        scores = part.states @ part.items.T
+        every = head(scores)
+        users, places = np.nonzero(part.taken >= 0)
+        scores[users, part.taken[users, places]] = -np.inf
+        found.append((head(scores), every))
+    first, second = (np.concatenate(side) for side in zip(*found, strict=True))
+    return first, second
+
+
+def head(scores: Array) -> Array:
+    """The columns of the ten highest of each row, in any order."""
+    return np.asarray(np.argpartition(scores, -DEPTH, axis=1)[:, -DEPTH:])
 
 
 def timed(found: dict[str, Side], world: World) -> dict[str, list[float]]:
@@ -227,21 +254,63 @@ def timed(found: dict[str, Side], world: World) -> dict[str, list[float]]:
     return times
 
 
-def table(found: dict[str, Side], times: dict[str, list[float]], recalls: dict[str, float]) -> str:
+class Measured(NamedTuple):
+    """Of one side: milliseconds of each user, recall@10, bytes beside the item matrix."""
+
+    times: Array
+    recall: float
+    extra_bytes: int
+
+    @property
+    def median(self) -> float:
+        return float(np.median(self.times))
+
+
+def measure(items: int, users: int) -> dict[str, Measured]:
+    """Every side over a catalogue of this size."""
+    whole = make_world(items, SHAPING + 2 * users, seed=0)
+    measuring, tuning = whole.part(0, users), whole.part(users, 2 * users)
+    found = sides(whole, tuning, true_heads(tuning))
+    unseen, every = true_heads(measuring)
+    times = timed(found, measuring)
+    return {
+        name: Measured(
+            1000 * np.array(times[name]),
+            recall(side, measuring, every if name in UNFILTERED else unseen),
+            side.extra_bytes,
+        )
+        for name, side in found.items()
+    }
+
+
+def table(found: dict[str, Measured]) -> str:
     """In Markdown."""
-    slowest = times["TFRS BruteForce"]
+    slowest = found["TFRS BruteForce"].times
     lines = [
         "| | processor ms | 5 % to 95 % | times as fast as brute force | recall@10 | memory beside "
         "the item matrix |",
         "|---|---|---|---|---|---|",
     ]
-    for name, side in found.items():
-        own = 1000 * np.array(times[name])
-        ratio = np.median(np.array(slowest) / np.array(times[name]))
-        low, high = np.quantile(own, [0.05, 0.95])
+    for name, one in found.items():
+        low, high = np.quantile(one.times, [0.05, 0.95])
         lines.append(
-            f"| {name} | {np.median(own):.2f} | {low:.2f} to {high:.2f} | {ratio:.1f} | "
-            f"{recalls[name]:.3f} | {size(side.extra_bytes)} |"
+            f"| {name} | {one.median:.2f} | {low:.2f} to {high:.2f} | "
+            f"{np.median(slowest / one.times):.1f} | {one.recall:.3f} | {size(one.extra_bytes)} |"
+        )
+    return "\n".join(lines)
+
+
+def ten_times(fewer: dict[str, Measured], more: dict[str, Measured], items: int) -> str:
+    """What ten times as many items would take, in Markdown."""
+    lines = [
+        f"| {10 * items:,} items, calculated | times slower from {items // 10:,} to {items:,} | "
+        "processor ms | memory beside the item matrix |",
+        "|---|---|---|---|",
+    ]
+    for name, one in more.items():
+        factor = one.median / fewer[name].median
+        lines.append(
+            f"| {name} | {factor:.2f} | {factor * one.median:.1f} | {size(10 * one.extra_bytes)} |"
         )
     return "\n".join(lines)
 
@@ -260,23 +329,20 @@ def main() -> None:
     tf = import_tensorflow()
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    whole = make_world(items, SHAPING + 2 * flags.users, seed=0)
-    measuring, tuning = whole.part(0, flags.users), whole.part(flags.users, 2 * flags.users)
-    found = sides(whole, tuning, (true_head(tuning, True), true_head(tuning, False)))
-    truth = {True: true_head(measuring, True), False: true_head(measuring, False)}
-    recalls = {
-        name: recall(side, measuring, truth[name in ("exact", "ivf")])
-        for name, side in found.items()
-    }
-    times = timed(found, measuring)
-    ours, scann = np.array(times["ivf"]), np.array(times["ScaNN"])
-    body = (
+    fewer = None if flags.quick else measure(items // 10, flags.users)
+    found = measure(items, flags.users)
+    ratio = np.median(found["ivf"].times / found["ScaNN"].times)
+    parts = [
         f"`python benchmarks/retrieval.py --items {items}`: {items:,} generated items in the shape "
-        f"of a ledger's, {whole.items.shape[1]} numbers each ({size(whole.items.nbytes)}), "
-        f"{flags.users} users, one at a time on one thread; how they are made stands at the head "
-        f"of the script.\n\n{table(found, times, recalls)}\n\nThe inverted file takes "
-        f"{np.median(ours / scann):.1f} times as long as ScaNN (median over users)."
-    )
+        f"of a ledger's, {NUMBERS} numbers each ({size(4 * NUMBERS * items)}), {flags.users} "
+        "users, one at a time on one thread; how they are made stands at the head of the script.",
+        table(found),
+        f"The inverted file takes {ratio:.1f} times as long as ScaNN (median over users).",
+    ]
+    if fewer is not None:
+        parts += [f"The same with {items // 10:,} items:", table(fewer)]
+        parts.append(ten_times(fewer, found, items))
+    body = "\n\n".join(parts)
     say(f"\n{body}")
     if not flags.quick:
         write_section(f"Retrieval from {items:,} items", body)

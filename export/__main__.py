@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from export.index.options import EXACT, KINDS, IndexOptions, RecallError
+from export.options import PLAIN, Options
 from export.versions import locked, new_version, remove_older, versions
 from tfrec.console import say, size
 from tfrec.errors import UserError, command
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from export.check import Report
     from export.comparison import Comparison
     from export.contract import Signatures
-    from export.graph.stored import Storage
     from export.saved_model import Exported
     from tfrec.evaluation.results import Results
 
@@ -28,6 +28,8 @@ examples:
   python -m export runs/a models/shop --keep 3      and deletes all but the newest three
   python -m export runs/a models/shop --top-k 500 --name shop
   python -m export runs/a models/shop --quantize int8      smaller, and says what that costs
+  python -m export runs/a models/shop --prune .95      without the facets that matter least
+  python -m export runs/a models/shop --language zh    explains in Chinese
   python -m export runs/a models/shop --index ivf     for a large catalogue, see below
   python -m export runs/a models/shop --vectors v     for faiss or a vector database: in v/
                                                       users.parquet, items.parquet (id, vector);
@@ -67,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
         "--top-k",
         metavar="K",
         type=int,
-        default=100,
+        default=PLAIN.top_k,
         help="items of a recommendation (default 100)",
     )
     made.add_argument(
@@ -79,6 +81,20 @@ def parser() -> argparse.ArgumentParser:
         help="how item vectors and large weights lie in the file, a half or a quarter as large; "
         "they are read as float32. The version is compared with one in float32, which takes as "
         "long again (default float32)",
+    )
+    made.add_argument(
+        "--prune",
+        metavar="SHARE",
+        type=float,
+        help="keep as few facets of a ledger as contribute this share of what all of them do to "
+        "scores, .95 say; which that are is printed, and the version is compared likewise "
+        "(default all facets)",
+    )
+    made.add_argument(
+        "--language",
+        choices=["en", "zh"],
+        default="en",
+        help="of the sentences of explain (default en)",
     )
     made.add_argument(
         "--vectors",
@@ -106,6 +122,12 @@ def parser() -> argparse.ArgumentParser:
     index.add_argument(
         "--probes", metavar="N", type=int, help="lists that are read (default as few as will do)"
     )
+    index.add_argument(
+        "--int8-lists",
+        action="store_true",
+        help="the copy of the item vectors in the lists of ivf takes a quarter of the bytes; the "
+        "best that are found are scored again exactly",
+    )
     return made
 
 
@@ -128,11 +150,17 @@ def main(argv: Sequence[str]) -> int:
             raise UserError(f"--{name} {given} must be at least 1")
     if flags.index == "exact" and (flags.lists or flags.probes):
         raise UserError("--lists and --probes are those of an index: say --index ivf too")
-    search = IndexOptions(flags.index, flags.lists, flags.probes, flags.min_recall)
-    storage: Storage = flags.quantize or "float32"
-    return export(
-        flags.run, flags.models, flags.keep, flags.top_k, flags.name, search, flags.vectors, storage
+    if flags.int8_lists and flags.index != "ivf":
+        raise UserError("--int8-lists are those of an inverted file: say --index ivf too")
+    search = IndexOptions(
+        flags.index, flags.lists, flags.probes, flags.min_recall, flags.int8_lists
     )
+    if flags.prune is not None and not 0 < flags.prune <= 1:
+        raise UserError(f"--prune {flags.prune} must be a share, above 0 and at most 1")
+    options = Options(
+        flags.top_k, search, flags.quantize or PLAIN.storage, flags.prune, flags.language
+    )
+    return export(flags.run, flags.models, options, flags.name, flags.keep, flags.vectors)
 
 
 class CheckFailedError(Exception):
@@ -154,24 +182,20 @@ class Written(NamedTuple):
 def export(
     run: Path,
     models: Path,
-    keep: int | None,
-    top_k: int,
+    options: Options,
     name: str,
-    index: IndexOptions = EXACT,
+    keep: int | None = None,
     vectors: Path | None = None,
-    storage: Storage = "float32",
 ) -> int:
     """Writes the next version and the files beside it.
 
     Arguments:
         run: of `python -m tfrec.train`, finished.
         models: the model folder, made if missing.
-        keep: versions that stay; None: all.
-        top_k: items of a recommendation.
+        options: what the version is like.
         name: under which clients ask for the model.
-        index: how recommendations are searched for.
+        keep: versions that stay; None: all.
         vectors: folder for users and items as vectors, see `export.vectors`; None: not written.
-        storage: of item vectors and large weights in the file.
 
     Returns:
         The exit code: 1 where the version failed its check, or its index misses too much, and was
@@ -182,7 +206,7 @@ def export(
             earlier versions, or the model folder cannot be written.
 
     Example:
-        >>> export(Path("runs/a"), Path("models/shop"), None, 100, "shop")  # doctest: +SKIP
+        >>> export(Path("runs/a"), Path("models/shop"), PLAIN, "shop")  # doctest: +SKIP
         0
     """
     from export.check import EXIT_FAILED, print_report
@@ -195,11 +219,9 @@ def export(
         with locked(models):
             with new_version(models) as draft:
                 say(f"writing version {draft.number} of {models}")
-                written = _write(
-                    run, results, models, draft.folder, top_k, name, index, vectors, storage
-                )
+                written = _write(run, results, models, draft.folder, options, name, vectors)
             removed = remove_older(models, keep) if keep is not None else []
-            image = SCANN_IMAGE if index.kind == "scann" else IMAGE
+            image = SCANN_IMAGE if options.search.kind == "scann" else IMAGE
             kept = write_configs(models, name, image)
     except RecallError as failed:
         say(f"FAIL  {failed}")
@@ -228,30 +250,32 @@ def _write(
     results: Results,
     models: Path,
     folder: Path,
-    top_k: int,
+    options: Options,
     name: str,
-    index: IndexOptions,
     vectors: Path | None,
-    storage: Storage,
 ) -> Written:
     from export.check import check_version
+    from export.comparison import change
     from export.contract import EXTRA, signatures, write_contract
     from export.model_card import CARD, model_card
+    from export.probe.model import Model
+    from export.reliability import PICTURE, draw_reliability, measure_reliability
     from export.requests import requests
     from export.sample_files import write_samples
     from export.saved_model import save_run
     from export.vectors import write_vectors
     from export.warmup import write_warmup
 
-    exported = save_run(run, folder, top_k, index, storage)
+    exported = save_run(run, folder, options)
     _must_fit(signatures(folder), models)
     say("asking it for the samples")
-    exchanges = write_samples(folder, name, requests(exported))
+    model = Model(folder)
+    exchanges = write_samples(model, folder, name, requests(exported))
     write_warmup(folder, exchanges)
-    comparison = None
-    if storage != "float32":
-        comparison = _compare(run, folder, exported, top_k, index)
-    card = model_card(exported, results, comparison)
+    reliability = measure_reliability(model, exported, run)
+    draw_reliability(reliability, folder / EXTRA / PICTURE)
+    comparison = _compare(run, folder, exported) if change(exported) else None
+    card = model_card(exported, results, reliability, comparison)
     (folder / EXTRA / CARD).write_text(card, encoding="utf-8")
     sizes = exported.sizes
     vocabulary = {
@@ -274,19 +298,18 @@ def _write(
     return Written(len(exported.signatures), report, comparison)
 
 
-def _compare(
-    run: Path, folder: Path, exported: Exported, top_k: int, index: IndexOptions
-) -> Comparison:
-    """Beside the same run in float32, which nobody else will ever see."""
+def _compare(run: Path, folder: Path, exported: Exported) -> Comparison:
+    """Beside the same run as it was trained, which nobody else will ever see."""
     from tempfile import TemporaryDirectory
 
     from export.comparison import compare_versions
     from export.saved_model import save_run
 
-    say("comparing it with the same run in float32")
+    say("comparing it with the same run as it was trained")
     with TemporaryDirectory() as beside:
         original = Path(beside) / "1"
-        save_run(run, original, top_k, index)
+        plain = exported.options._replace(storage=PLAIN.storage, prune=PLAIN.prune)
+        save_run(run, original, plain)
         return compare_versions(original, folder, exported, run)
 
 

@@ -13,23 +13,24 @@ from export.graph.answers import Answers, Log
 from export.graph.calibration import expected_strength
 from export.graph.catalogue import UNKNOWN, Catalogue, index
 from export.graph.examples import parsed
-from export.graph.ledger import LedgerReader, strengths
+from export.graph.ledger import LedgerReader, columns, strengths
 from export.graph.ledger_answers import LedgerAnswers
 from export.graph.new_items import NewItems
 from export.graph.sentences import Sentences
 from export.graph.sequence import SequenceReader
-from export.graph.stored import Storage, StoredWeights
+from export.graph.stored import StoredWeights
 from export.graph.told import Teller
 from export.index.build import build as build_index
-from export.index.options import EXACT, IndexOptions, IndexReport
+from export.index.options import IndexReport
 from export.log_requests import LogRequests
+from export.options import PLAIN, Language, Options, Storage
+from export.pruning import Facets, facets_to_keep
 from export.samples import MOST_EVENTS
 from export.signatures import FORMS, FULL, HISTORY, TOLD, Sizes
 from tfrec.data.prepared import PreparedData
 from tfrec.evaluation.ranking import tie_order
-from tfrec.interest.disentanglement import facet_reports, half_life_days
+from tfrec.interest.disentanglement import half_life_days
 from tfrec.interest.explanation import item_names
-from tfrec.interest.reading import LedgerReader as PythonReader
 from tfrec.interest.readouts import Readouts
 from tfrec.interest.strength_lines import StrengthWeights
 from tfrec.interest.telling.wording import quoted
@@ -46,45 +47,42 @@ INDEX_USERS = 2000
 
 class Assembled(NamedTuple):
     """answers: by the name of a signature without its suffix. kept: tables, which have to be saved
-    with the graphs. indexed: None where recommendations are searched for exactly. weights: a scope
-    to trace the answers in."""
+    with the graphs. indexed: None where recommendations are searched for exactly. facets: None for
+    a model without any. weights: a scope to trace the answers in."""
 
     answers: dict[str, Call]
     sizes: Sizes
     kept: list[Any]
     indexed: IndexReport | None
+    facets: Facets | None
     weights: StoredWeights
 
 
 def assemble(
-    config: RunConfig,
-    trained: Trained,
-    readouts: Readouts,
-    top_k: int,
-    search: IndexOptions = EXACT,
-    storage: Storage = "float32",
+    config: RunConfig, trained: Trained, readouts: Readouts, options: Options = PLAIN
 ) -> Assembled:
     """Puts the run's parts where a graph finds them.
 
     Arguments:
         config, trained, readouts: of the run.
-        top_k: items in a recommendation.
-        search: how they are found.
-        storage: how large arrays lie in the file.
+        options: of the export.
 
     Raises:
         RecallError: the index does not reach the recall that is promised.
+        UserError: pruning is asked of a model without facets.
     """
     data, model = trained.data, trained.model
-    catalogue = _catalogue(data, model, config.training.seed, storage)
+    facets = facets_to_keep(config, trained, readouts, options)
+    kept = [] if facets is None else facets.kept
+    catalogue = _catalogue(data, model, kept, config.training.seed, options.storage)
     weights = list(model.variables)
     actions = index([name.encode() for name in data.meta.actions], UNKNOWN)
     log = Log(actions, int(data.columns.timestamp.max()))
-    kept: list[Any] = [catalogue.number, actions]
+    tables: list[Any] = [catalogue.number, actions]
     reader: Any = SequenceReader(model, catalogue)
     strength = None
     if isinstance(model, Ledger):
-        reader = LedgerReader(model, catalogue, _commonest_action(data), storage)
+        reader = LedgerReader(model, catalogue, _commonest_action(data), kept, options.storage)
         strength = _strength(reader, catalogue, readouts)
     answers = Answers(
         reader.read,
@@ -92,16 +90,16 @@ def assemble(
         log,
         readouts,
         strength,
-        getattr(model, "facets", 0),
-        min(top_k, data.num_items),
+        len(kept),
+        min(options.top_k, data.num_items),
         config.evaluation.keep_seen,
     )
     indexed = None
-    if search.kind != "exact":
+    if options.search.kind != "exact":
         seed = config.training.seed
         users = np.random.default_rng(seed).permutation(data.num_users)[:INDEX_USERS]
         histories = data.sequences().take(users).last(MOST_EVENTS)
-        indexed = build_index(answers, LogRequests(data), histories, search, seed)
+        indexed = build_index(answers, LogRequests(data), histories, options.search, seed)
     found: dict[str, Call] = {
         "recommend": _of_user(answers, answers.recommend),
         "score": _of_user(answers, answers.score),
@@ -111,31 +109,31 @@ def assemble(
     }
     for name in FORMS:
         found[name] = _of_examples(name, _of_user(answers, getattr(answers, name)))
-    if isinstance(model, Ledger):
-        lines = _ledger_answers(answers, reader, model, data)
+    if isinstance(model, Ledger) and facets is not None:
+        lines = _ledger_answers(answers, reader, facets, data, options.language)
         for method in (lines.explain, lines.facets, lines.evolve, lines.update_user):
             found[method.__name__] = _of_user(answers, method)
         if model.tower.text_dim:
             encoder = load_encoder(config.text.text_encoder, config.text.text_max_length or None)
             if model.user_texts is not None:
                 answers.teller = Teller(model.user_texts, encoder, config.text, model.max_length)
-            found["embed_text"] = NewItems(model, encoder, config.text).embed_text
-            kept.append(encoder.tokenizer)
+            found["embed_text"] = NewItems(model, encoder, config.text, kept).embed_text
+            tables.append(encoder.tokenizer)
             weights += encoder.variables
     sizes = Sizes(
         model=config.model.model,
         items=data.num_items,
-        facets=getattr(model, "facets", 0),
+        facets=len(kept),
         facet_dim=getattr(model, "facet_dim", 0),
         categories=len(category_names(data)),
         embedding=int(catalogue.matrix.shape[1]),
-        top_k=min(top_k, data.num_items),
+        top_k=answers.top_k,
         max_length=model.max_length,
         strengths=strength is not None,
         texts="embed_text" in found,
         told=() if answers.teller is None else tuple(answers.teller.kinds),
     )
-    return Assembled(found, sizes, kept, indexed, StoredWeights(weights, storage))
+    return Assembled(found, sizes, tables, indexed, facets, StoredWeights(weights, options.storage))
 
 
 def _of_user(answers: Answers, method: Callable[..., dict[str, Any]]) -> Call:
@@ -152,13 +150,18 @@ def _of_examples(form: str, call: Call) -> Call:
     return lambda inputs: call(**parsed(inputs, FORMS[form].features))
 
 
-def _catalogue(data: PreparedData, model: Any, seed: int, storage: Storage) -> Catalogue:
+def _catalogue(
+    data: PreparedData, model: Any, facets: list[int], seed: int, storage: Storage
+) -> Catalogue:
     shares = category_matrix(data)
     if shares is None:
         shares = np.zeros((data.num_items, 0), np.float32)
+    matrix = np.asarray(model.item_matrix(), np.float32)
+    if isinstance(model, Ledger):
+        matrix = matrix[:, columns(model, facets)]
     return Catalogue(
         data.items["item_id"].to_pylist(),
-        np.asarray(model.item_matrix(), np.float32),
+        matrix,
         category_names(data),
         shares,
         tie_order(data.num_items, seed),
@@ -178,7 +181,13 @@ def _strength(reader: LedgerReader, catalogue: Catalogue, readouts: Readouts) ->
     weights = StrengthWeights.of(reader.model)
     by_item = tf.Variable(weights.by_item, trainable=False, name="strength_by_item")
     vectors = tf.Variable(weights.target_vectors, trainable=False, name="strength_vectors")
-    weights = replace(weights, by_item=by_item, target_vectors=vectors)
+    weights = replace(
+        weights,
+        by_item=by_item,
+        target_vectors=vectors,
+        by_facet=weights.by_facet[reader.facets],
+        by_grade=weights.by_grade[reader.facets],
+    )
 
     def strength(user: Any, item_vectors: Any, numbers: Any) -> Any:
         rows = catalogue.rows(numbers)
@@ -189,13 +198,14 @@ def _strength(reader: LedgerReader, catalogue: Catalogue, readouts: Readouts) ->
 
 
 def _ledger_answers(
-    answers: Answers, reader: LedgerReader, model: Ledger, data: PreparedData
+    answers: Answers, reader: LedgerReader, facets: Facets, data: PreparedData, language: Language
 ) -> LedgerAnswers:
-    reports = facet_reports(PythonReader(model), category_matrix(data), category_names(data))
-    facets = [report.name for report in reports]
+    facet_names = [facets.names[number] for number in facets.kept]
     names = item_names(data, answers.catalogue.row.numpy())
     titles = tf.constant([quoted(name.title, name.item).encode() for name in names], tf.string)
     titles = tf.Variable(titles, trainable=False, name="item_titles")
-    kinds = () if model.user_texts is None else model.user_texts.kinds
-    sentences = Sentences(titles, data.meta.actions, facets, kinds)
-    return LedgerAnswers(answers, reader, sentences, facets, half_life_days(model))
+    users = reader.model.user_texts
+    kinds = () if users is None else users.kinds
+    sentences = Sentences(titles, data.meta.actions, facet_names, language, kinds)
+    lives = half_life_days(reader.model)[facets.kept]
+    return LedgerAnswers(answers, reader, sentences, facet_names, lives)

@@ -6,19 +6,12 @@ import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
-from export.log_requests import LogRequests
 from export.requests import requests
 from export.saved_model import Exported
-from export.signatures import FULL_SUFFIX, Sizes
+from export.version_scorer import VersionScorer, some_cases
 from tfrec.console import say, size
 
 if TYPE_CHECKING:
-    from export.probe.model import Model
-    from tfrec.data.cases import Cases
-    from tfrec.data.prepared import PreparedData
     from tfrec.evaluation.results import Interval
 
 METRIC = "ndcg@10"
@@ -41,13 +34,13 @@ class Comparison(NamedTuple):
     """Two versions of one run.
 
     Attributes:
-        storage: of the smaller one.
+        change: what the smaller one is, in a few words.
         original, smaller: see `Side`.
         cases: test cases that both were measured on.
         difference: of the metric, smaller less original, with its 95 % paired bootstrap interval.
     """
 
-    storage: str
+    change: str
     original: Side
     smaller: Side
     cases: int
@@ -72,16 +65,13 @@ def compare_versions(original: Path, smaller: Path, exported: Exported, run: Pat
     config = exported.config
     seed, keep_seen = config.training.seed, config.evaluation.keep_seen
     data = load_data(run, config)
-    cases = load_split(run, data).cases("test", seen_removed=not keep_seen)
-    if len(cases) > _CASES:
-        chosen = np.random.default_rng(seed).choice(len(cases), _CASES, replace=False)
-        cases = cases.take(np.sort(chosen))
+    cases = some_cases(load_split(run, data), "test", _CASES, config)
     one = dict(requests(exported)["recommend"])
     models = [Model(folder) for folder in (original, smaller)]
     rounds = [[latency(model, "recommend", one)["p50"] for model in models] for _ in range(_ROUNDS)]
     metrics = []
     for model in models:
-        scorer = _Scorer(model, data, exported.sizes)
+        scorer = VersionScorer(model, data, exported.sizes.max_length)
         ranking = rank(scorer, cases, data.num_items, 10, not keep_seen, seed, _BATCH)
         metrics.append(accuracy(ranking, cases, [10])[METRIC])
     sides = [
@@ -91,19 +81,28 @@ def compare_versions(original: Path, smaller: Path, exported: Exported, run: Pat
         )
     ]
     difference = intervals({METRIC: metrics[1] - metrics[0]}, seed)[METRIC]
-    return Comparison(exported.storage, sides[0], sides[1], len(cases), difference)
+    return Comparison(change(exported), sides[0], sides[1], len(cases), difference)
+
+
+def change(exported: Exported) -> str:
+    """What makes a version smaller than the run as it was trained; "" where nothing does."""
+    storage, facets = exported.options.storage, exported.facets
+    changes: list[str] = [storage] if storage != "float32" else []
+    if facets is not None and facets.pruned:
+        changes.append(facets.label())
+    return ", ".join(changes)
 
 
 def print_comparison(found: Comparison) -> None:
     """As a table for the console."""
-    say(f"\n{'':<26}{'float32':>10}{found.storage:>10}")
+    say(f"\n{'':<26}{'as trained':>12}{'smaller':>12}")
     names = ["size", "recommend, one user, ms", f"NDCG@10, {found.cases:,} cases"]
     columns = [
         [size(side.bytes), f"{side.milliseconds:.2f}", f"{side.metric:.4f}"]
         for side in (found.original, found.smaller)
     ]
     for name, *texts in zip(names, *columns, strict=True):
-        say(f"{name:<26}" + "".join(f"{text:>10}" for text in texts))
+        say(f"{name:<26}" + "".join(f"{text:>12}" for text in texts))
     say(paired(found))
 
 
@@ -111,7 +110,7 @@ def paired(found: Comparison) -> str:
     """The difference of the metric in a sentence."""
     value, low, high = found.difference.value, found.difference.low, found.difference.high
     return (
-        f"{found.storage} changes NDCG@10 by {value:+.4f}, case by case; "
+        f"{found.change} changes NDCG@10 by {value:+.4f}, case by case; "
         f"95 % interval {low:+.4f} to {high:+.4f}"
     )
 
@@ -119,24 +118,3 @@ def paired(found: Comparison) -> str:
 def _bytes(folder: Path) -> int:
     files = (path for path in folder.rglob("*") if path.is_file())
     return sum(path.stat().st_size for path in files if "assets.extra" not in path.parts)
-
-
-class _Scorer:
-    """A version as a `tfrec.evaluation.ranking.Scorer`, through its embeddings."""
-
-    def __init__(self, model: Model, data: PreparedData, sizes: Sizes) -> None:
-        self._model = model
-        self._requests = LogRequests(data)
-        self._sizes = sizes
-        self._items = model.ask("embed_items", {"items": self._requests.ids})["embedding"].T
-
-    def score(self, cases: Cases) -> npt.NDArray[np.float32]:
-        histories = cases.histories.last(self._sizes.max_length)
-        full = "embed_user" + FULL_SUFFIX
-        if full in self._model.signatures:
-            times = cases.request_times
-            asked = self._requests.full(histories, times, self._sizes.facets)
-            user = self._model.ask(full, asked)["embedding"]
-        else:
-            user = self._model.ask("embed_user", self._requests.short(histories))["embedding"]
-        return np.asarray(user @ self._items, np.float32)

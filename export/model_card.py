@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from export.comparison import Comparison, paired
+from export.reliability import PICTURE, Reliability
 from export.saved_model import Exported
 from tfrec.console import count, size
 from tfrec.data.named import AMAZON, SETS, amazon
@@ -40,15 +41,26 @@ def read_results(run: Path) -> Results:
         ) from None
 
 
-def model_card(exported: Exported, results: Results, smaller: Comparison | None = None) -> str:
+def model_card(
+    exported: Exported,
+    results: Results,
+    reliability: Reliability,
+    smaller: Comparison | None = None,
+) -> str:
     """The whole page, in Markdown.
 
     Arguments:
-        smaller: what the storage of the version costs, where it is not float32.
+        exported: the version. results: of its run.
+        reliability: of the version; its picture is to lie beside the page.
+        smaller: what it costs that the version is smaller than the run as it was trained.
     """
     sections = {
         "Data": _data(exported, results),
-        "How good it is": [*_quality(results), *_storage(smaller)],
+        "How good it is": [
+            *_quality(results),
+            *_smaller(exported, smaller),
+            *_calibration(reliability),
+        ],
         "Limits": _limits(exported),
         "Texts": _texts(exported.config),
         "Made with": _made_with(exported, results),
@@ -90,14 +102,25 @@ def _quality(results: Results) -> Iterator[str]:
     yield "Bold: best of its column. ± half of the 95 % bootstrap interval over cases."
 
 
-def _storage(smaller: Comparison | None) -> Iterator[str]:
-    if smaller is not None:
+def _smaller(exported: Exported, smaller: Comparison | None) -> Iterator[str]:
+    if smaller is None:
+        return
+    yield (
+        f"Those numbers are of the weights as they were trained. This version holds them as "
+        f"{smaller.change}, in {size(smaller.smaller.bytes)} instead of "
+        f"{size(smaller.original.bytes)}: on {count(smaller.cases)} of the test cases "
+        f"{paired(smaller)}."
+    )
+    if exported.facets is not None and exported.facets.pruned:
         yield (
-            f"Those numbers are of the weights as they were trained. This version holds them as "
-            f"{smaller.storage}, in {size(smaller.smaller.bytes)} instead of "
-            f"{size(smaller.original.bytes)}: on {count(smaller.cases)} of the test cases "
-            f"{paired(smaller)}."
+            f"Facets were left out: {markdown_text(exported.facets.sentence())}. The temperature "
+            "and the calibration were fitted with all of them."
         )
+
+
+def _calibration(found: Reliability) -> Iterator[str]:
+    yield f"{found.sentence()}. The calibration was fitted on validation cases."
+    yield f"![Share taken over promised probability]({PICTURE})"
 
 
 def _limits(exported: Exported) -> Iterator[str]:

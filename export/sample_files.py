@@ -18,49 +18,49 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from export.contract import EXTRA
 from export.forms import form_exchange, form_json
 from export.messages import Exchange, Tensors, exchange, plain
 from export.signatures import FORMS
-from tfrec.console import import_tensorflow
+
+if TYPE_CHECKING:
+    from export.probe.model import Model
 
 SAMPLES = "samples"
 
 
-def write_samples(folder: Path, model: str, requests: Mapping[str, Tensors]) -> list[Exchange]:
-    """Asks the SavedModel in `folder` and writes down what was asked and answered.
+def write_samples(
+    model: Model, folder: Path, name: str, requests: Mapping[str, Tensors]
+) -> list[Exchange]:
+    """Asks a SavedModel and writes down what was asked and answered.
 
     Arguments:
-        folder: of the version.
-        model: the name under which it will be served.
+        model: the version. folder: of it.
+        name: under which it will be served.
         requests: signature -> inputs by name; strings as object arrays of bytes.
 
     Returns:
         The gRPC messages.
     """
-    tf = import_tensorflow()
-    loaded = tf.saved_model.load(str(folder))
     sides = [folder / EXTRA / SAMPLES / side for side in ("requests", "answers")]
     for side in sides:
         side.mkdir(parents=True)
     made = []
-    for name, inputs in requests.items():
-        fed = {key: tf.constant(value) for key, value in inputs.items()}
-        answer = loaded.signatures[name](**fed)
-        outputs = {key: answer[key].numpy() for key in sorted(answer)}
-        if name in FORMS:
-            made.append(form_exchange(model, name, inputs, outputs))
-            bodies = {"examples.json": form_json(name, made[-1].request, outputs)}
+    for signature, inputs in requests.items():
+        outputs = dict(sorted(model.ask(signature, inputs).items()))
+        if signature in FORMS:
+            made.append(form_exchange(name, signature, inputs, outputs))
+            bodies = {"examples.json": form_json(signature, made[-1].request, outputs)}
         else:
-            made.append(exchange(model, name, inputs, outputs))
-            bodies = _predict_json(name, inputs, outputs)
+            made.append(exchange(name, signature, inputs, outputs))
+            bodies = _predict_json(signature, inputs, outputs)
         texts = {kind: [_body(body) for body in pair] for kind, pair in bodies.items()}
         texts["pbtxt"] = [str(message) for message in made[-1]]
         for kind, pair in texts.items():
             for side, text in zip(sides, pair, strict=True):
-                (side / f"{name}.{kind}").write_text(text, encoding="utf-8")
+                (side / f"{signature}.{kind}").write_text(text, encoding="utf-8")
     return made
 
 

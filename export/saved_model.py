@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from export.index.options import EXACT, IndexOptions, IndexReport
+from export.index.options import IndexReport
+from export.options import PLAIN, Options
 from export.samples import Sample, newest_users
 from export.signatures import FORMS, Signature, Sizes, contract, inputs, short
 from tfrec.atomic import written
@@ -17,9 +18,8 @@ from tfrec.errors import UserError
 from tfrec.run import CONFIG, RunConfig, must_be_run
 
 if TYPE_CHECKING:
-    from export.graph.stored import Storage
+    from export.pruning import Facets
 
-TOP_K = 100
 DEFAULT = "serving_default"
 
 
@@ -32,7 +32,8 @@ class Exported(NamedTuple):
         config: of the run. epoch: that the weights are from, counted from 1.
         samples: real histories, of the users with the newest events of the log.
         indexed: how recommendations are searched for; None: exactly.
-        storage: how the large arrays lie in the file.
+        facets: those of the run and those that are kept; None for a model without any.
+        options: that it was made with.
     """
 
     signatures: dict[str, Signature]
@@ -41,24 +42,17 @@ class Exported(NamedTuple):
     epoch: int
     samples: list[Sample]
     indexed: IndexReport | None
-    storage: Storage
+    facets: Facets | None
+    options: Options
 
 
-def save_run(
-    run: Path,
-    folder: Path,
-    top_k: int = TOP_K,
-    index: IndexOptions = EXACT,
-    storage: Storage = "float32",
-) -> Exported:
+def save_run(run: Path, folder: Path, options: Options = PLAIN) -> Exported:
     """Writes a run as a SavedModel.
 
     Arguments:
         run: of `python -m tfrec.train`, finished.
         folder: to be made; whoever calls sees to it that half a folder is never served.
-        top_k: items in a recommendation; at most the whole catalogue.
-        index: how they are searched for.
-        storage: how the large arrays lie in the file.
+        options: of the export.
 
     Raises:
         RecallError: the index does not reach the recall that is promised.
@@ -69,8 +63,8 @@ def save_run(
         >>> save_run(Path("runs/a"), Path("models/a/1")).sizes.model  # doctest: +SKIP
         'ledger'
     """
-    if top_k < 1:
-        raise UserError(f"the number of recommended items must be at least 1, got {top_k}")
+    if options.top_k < 1:
+        raise UserError(f"the number of recommended items must be at least 1, got {options.top_k}")
     config = resolve(RunConfig, argparse.Namespace(), must_be_run(run) / CONFIG)
     tf = import_tensorflow()
     from export.assembly import assemble
@@ -81,7 +75,7 @@ def save_run(
     readouts = Readouts.load(run)
     trained = load_trained(run, config)
     own = with_own_encoder(run, config)
-    assembled = assemble(own, trained, readouts, top_k, index, storage)
+    assembled = assemble(own, trained, readouts, options)
     signatures = contract(assembled.sizes)
     with assembled.weights:
         graphs = {
@@ -108,7 +102,8 @@ def save_run(
         trained.epoch,
         newest_users(trained.data),
         assembled.indexed,
-        storage,
+        assembled.facets,
+        options,
     )
 
 

@@ -110,9 +110,10 @@ def test_the_new_run_is_measured_asked_and_exported(run: Path, longer: Path) -> 
     assert results.data["num_items"] == before.data["num_items"] + 2
     assert Readouts.load(longer).temperature == Readouts.load(run).temperature
     assert evaluate([str(longer), "--baselines", "none", "--out", str(longer / "again")]) == 0
+    from export.options import Options
     from export.saved_model import save_run
 
-    save_run(longer, longer / "model", 6)
+    save_run(longer, longer / "model", Options(6))
     found = opened(longer)
     with Served(longer / "model") as served:
         items = served.ask("embed_items", items=["song y", "moon x"])

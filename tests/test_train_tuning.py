@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 
 from export.assembly import assemble
+from export.options import Options
 from tests.training.worlds import arguments, stopped, weights, write_log
 from tfrec.config import resolve
 from tfrec.errors import UserError
@@ -105,7 +106,7 @@ def test_the_export_places_texts_by_the_tuned_encoder(run: Path) -> None:
     config = config_of(run)
     trained = load_trained(run, config)
     own = with_own_encoder(run, config)
-    embed = assemble(own, trained, Readouts.load(run), top_k=3).answers["embed_text"]
+    embed = assemble(own, trained, Readouts.load(run), Options(top_k=3)).answers["embed_text"]
     texts = tf.constant(["Walk <i>3</i> of the north coast", "a walk"])
     found = embed(texts=texts)["embedding"].numpy()
     tower = trained.model.tower

@@ -24,7 +24,10 @@ class Strength(Protocol):
 
 
 class Search(Protocol):
-    """Finds recommendations without comparing all items."""
+    """Finds recommendations without comparing all items; probes: parts of the catalogue that it
+    reads."""
+
+    probes: int
 
     def best(self, state: Any, seen: Any, excluded: Any) -> Best:
         """As many items as are recommended; numbers that may not come are int32 [B, ...]."""

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from export.graph.stored import Storage, Stored
+from export.graph.item_matrix import ItemMatrix
+from export.options import Storage
 
 UNKNOWN = -1
 
@@ -28,7 +29,7 @@ class Catalogue(tf.Module):  # type: ignore[misc]
         storage: of the matrix.
 
     Attributes:
-        ids: string [I]. shares: [I, C]. categories: string [C].
+        ids: string [I]. shares: [I, C]. categories: string [C]. matrix: the vectors.
         row: of each item in the run's catalogue, int32 [I].
         number: table string -> int32.
 
@@ -50,15 +51,11 @@ class Catalogue(tf.Module):  # type: ignore[misc]
         self.size = len(ordered)
         self.row = tf.Variable(row, trainable=False, name="item_row")
         self.ids = tf.Variable(tf.constant(ordered, tf.string), trainable=False, name="item_ids")
-        self._matrix = Stored(matrix[row], storage, "item_matrix")
+        self.matrix = ItemMatrix(matrix[row], storage)
+        self.storage = storage
         self.shares = tf.Variable(shares[row], trainable=False, name="item_categories")
         self.categories = tf.constant([name.encode() for name in categories], tf.string)
         self.number = index(ordered, UNKNOWN)
-
-    @property
-    def matrix(self) -> Any:
-        """Item vectors, float32 [I, S]."""
-        return self._matrix.whole()
 
     def numbers(self, ids: Any) -> Any:
         """string [...] -> int32 [...]; -1 for what the catalogue does not know."""
@@ -74,7 +71,7 @@ class Catalogue(tf.Module):  # type: ignore[misc]
 
     def vectors(self, numbers: Any) -> Any:
         """int32 [...] -> [..., S]; 0 for -1."""
-        found = self._matrix.rows(tf.maximum(numbers, 0))
+        found = self.matrix.vectors(tf.maximum(numbers, 0))
         return found * tf.cast(numbers >= 0, tf.float32)[..., None]
 
 

@@ -51,7 +51,7 @@ def choose(state: Any, catalogue: Catalogue, temperature: float, removed: list[A
         removed: numbers of items that may not come, int32 [B, ...], -1 for none.
     """
     lowest = tf.constant(float("-inf"))
-    scores = tf.matmul(state, catalogue.matrix, transpose_b=True)
+    scores = catalogue.matrix.scores(state)
     for numbers in removed:
         cells = tf.cast(tf.where(numbers >= 0), tf.int32)  # [n, 2]: user, place
         cells = tf.stack([cells[:, 0], tf.gather_nd(numbers, cells)], axis=1)

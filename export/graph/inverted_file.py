@@ -8,42 +8,55 @@ import tensorflow as tf
 
 from export.graph.catalogue import Catalogue
 from export.graph.choice import Best, best_of_all, candidates
+from export.graph.stored import Stored
 from export.index.lists import Lists
+from export.options import Storage
 
 
 class InvertedFile(tf.Module):  # type: ignore[misc]
     """Finds the items that a user wants most without comparing all of them.
 
-    The lists whose centroids promise most are read, their items compared by short rows, and the
-    best of them by their whole vectors. Items that may not come are left out before, so they take
-    no place. Where more of what was read is excluded than is recommended, or too little is left,
-    the whole catalogue is compared: no answer is short because of the index.
+    The lists that promise most, by the mean vectors of their items, are read and their items
+    scored. Items that may not come are left out before, so they take no place. Where more of what
+    was read is excluded than is recommended, or too little is left, the whole catalogue is
+    compared: no answer is short because of the index.
 
     Arguments:
         catalogue: the items.
         lists: made of its matrix.
-        probes: lists that are read, 1 … L.
+        storage: of the vectors in the lists, which are a second copy of the matrix: that of the
+            catalogue, or "int8", smaller; then the best that are found are scored again, by the
+            catalogue's.
         temperature: of the probabilities.
         count: items in a recommendation.
+
+    Attributes:
+        probes: lists that are read, 1 … L; to be set before a graph is made.
     """
 
     def __init__(
-        self, catalogue: Catalogue, lists: Lists, probes: int, temperature: float, count: int
+        self,
+        catalogue: Catalogue,
+        lists: Lists,
+        storage: Storage,
+        temperature: float,
+        count: int,
     ) -> None:
         super().__init__()
         place = lists.numbers.argsort().astype(lists.numbers.dtype)
         self._catalogue = catalogue
-        self._probes = probes
+        self._rough = storage != catalogue.storage
+        self.probes = len(lists.means)
         self._temperature = temperature
         self._count = count
         self._candidates = candidates(catalogue, count)
-        self._user_short = tf.Variable(lists.user_short, trainable=False, name="user_short")
-        self._mean = tf.Variable(lists.mean, trainable=False, name="item_mean")
-        self._rows = tf.Variable(lists.rows, trainable=False, name="item_short")
+        # Item by item in the order of the lists, so that a list is read in one go.
+        vectors = catalogue.matrix.whole().numpy().T[lists.numbers]
+        self._vectors = Stored(vectors, storage, "vectors_in_lists")
         self._numbers = tf.Variable(lists.numbers, trainable=False, name="item_in_lists")
         self._place = tf.Variable(place, trainable=False, name="place_in_lists")
         self._starts = tf.Variable(lists.starts, trainable=False, name="list_starts")
-        self._centroids = tf.Variable(lists.centroids, trainable=False, name="list_centroids")
+        self._means = tf.Variable(lists.means.T.copy(), trainable=False, name="list_means")
 
     def best(self, state: Any, seen: Any, excluded: Any) -> Best:
         """The best items of each user.
@@ -59,15 +72,13 @@ class InvertedFile(tf.Module):  # type: ignore[misc]
 
     def _of_one(self, asked: tuple[Any, Any, Any]) -> Best:
         state, seen, excluded = asked
-        short = tf.matmul(state[None], self._user_short)  # [1, r]
-        promise = tf.matmul(short, self._centroids, transpose_b=True)[0]
-        lists = tf.math.top_k(promise, k=self._probes, sorted=False).indices
+        promise = tf.matmul(state[None], self._means)[0]
+        lists = tf.math.top_k(promise, k=self.probes, sorted=False).indices
         begins = tf.gather(self._starts, lists)
         sizes = tf.gather(self._starts, lists + 1) - begins
         before = tf.cumsum(sizes, exclusive=True)
         places = _ranges(begins, sizes, before)  # of the items that are read, int32 [n]
-        rows = tf.gather(self._rows, places)
-        scores = tf.matmul(short, rows, transpose_b=True)[0]  # but for what all items share
+        scores = tf.linalg.matvec(self._vectors.rows(places), state)
 
         # Where the items that may not come stand in `scores`, if they were read.
         removed = tf.concat([excluded, seen], axis=0)
@@ -84,16 +95,16 @@ class InvertedFile(tf.Module):  # type: ignore[misc]
             chosen = tf.math.top_k(scores, k=k, sorted=False).indices
             numbers = tf.gather(self._numbers, tf.gather(places, chosen))
             order = tf.argsort(numbers)  # of equal scores the first in the order of ties wins
-            numbers = tf.gather(numbers, order)
-            exact = tf.linalg.matvec(self._catalogue.vectors(numbers), state)
+            numbers, chosen = tf.gather(numbers, order), tf.gather(chosen, order)
+            if self._rough:
+                exact = tf.linalg.matvec(self._catalogue.vectors(numbers), state)
+                every = tf.tensor_scatter_nd_update(scores, chosen[:, None], exact)
+            else:
+                exact, every = tf.gather(scores, chosen), scores
             top = tf.math.top_k(exact, k=self._count)
-            # Every item that was read is in the sum, by its whole vector where that is known.
-            rest = tf.tensor_scatter_nd_update(
-                scores, chosen[:, None], tf.fill(tf.shape(chosen), float("-inf"))
-            )
-            shared = tf.tensordot(state, self._mean, 1)
-            mass = self._mass(exact, top.values[0]) + self._mass(rest, top.values[0] - shared)
-            probabilities = tf.exp((top.values - top.values[0]) / self._temperature) / mass
+            likely = (every - top.values[0]) / self._temperature  # of all that were read
+            whole = tf.reduce_sum(tf.exp(likely))
+            probabilities = tf.exp((top.values - top.values[0]) / self._temperature) / whole
             return Best(tf.gather(numbers, top.indices), top.values, probabilities)
 
         def by_all() -> Best:
@@ -102,9 +113,6 @@ class InvertedFile(tf.Module):  # type: ignore[misc]
 
         enough = (left >= self._count) & (excluded_here <= self._count)
         return tf.cond(enough, by_lists, by_all)  # type: ignore[no-any-return]
-
-    def _mass(self, scores: Any, highest: Any) -> Any:
-        return tf.reduce_sum(tf.exp((scores - highest) / self._temperature))
 
 
 def _ranges(begins: Any, sizes: Any, before: Any) -> Any:

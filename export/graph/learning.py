@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from export.graph.catalogue import Catalogue
 from export.graph.choice import Choice
 from export.graph.ledger import ItemParts, LedgerUser
 
@@ -56,7 +57,7 @@ class Learned(NamedTuple):
 def learn(
     choice: Choice,
     user: LedgerUser,
-    matrix: Any,
+    catalogue: Catalogue,
     split: Callable[[Any], ItemParts],
     gains: tuple[Any, Any],
     item: Any,
@@ -68,7 +69,7 @@ def learn(
     Arguments:
         choice: what the users chose from; the event's item among it.
         user: with the gains inside.
-        matrix: item vectors, [I, S]. split: item vectors -> their parts.
+        catalogue: the items. split: item vectors -> their parts.
         gains: of the facets [B, K] and of the crowd [B], at least 0.
         item: number of the event's item, int32 [B], not negative.
         taken: whether the user took it, bool [B].
@@ -76,7 +77,7 @@ def learn(
     log_p = tf.gather(choice.log_probabilities, item, batch_dims=1)
     p = tf.exp(log_p)
     rest = tf.maximum(1.0 - p, _LEAST)
-    away = split(tf.matmul(choice.probabilities, matrix) - tf.gather(matrix, item))
+    away = split(catalogue.matrix.mean(choice.probabilities) - catalogue.vectors(item))
     facets = tf.einsum("bkd,bkd->bk", user.facets, away.blocks)
     crowd = tf.einsum("bw,bw->b", user.crowd, away.popularity)
     weight = tf.where(taken, 1.0, -p / rest) / temperature

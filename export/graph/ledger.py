@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from export.graph.catalogue import Catalogue
 from export.graph.history import Events, read
-from export.graph.stored import Storage, Stored
+from export.graph.stored import Stored
+from export.options import Storage
 from tfrec.interest.reading import newest
 
 if TYPE_CHECKING:
@@ -65,13 +68,21 @@ class LedgerReader:
         model: with its trained weights.
         catalogue: its items.
         commonest: the action that events have where it is not known.
+        facets: numbers of those that count, rising; the others are as if they had never been.
+            From here on K is how many they are. The catalogue's vectors have `columns` of these.
         storage: of the items' embeddings, which are computed once.
     """
 
     def __init__(
-        self, model: Ledger, catalogue: Catalogue, commonest: int, storage: Storage = "float32"
+        self,
+        model: Ledger,
+        catalogue: Catalogue,
+        commonest: int,
+        facets: Sequence[int],
+        storage: Storage = "float32",
     ) -> None:
         self.model = model
+        self.facets = list(facets)
         table = np.asarray(model.tower(), np.float32)  # [I, D] in the model's own order
         self._table = Stored(table, storage, "item_embeddings")
         self._catalogue = catalogue
@@ -90,12 +101,15 @@ class LedgerReader:
         weights, values, gates, conformity, period, context, grades, habit, liking = newest_of(
             tokens
         )
+        if len(self.facets) < self.model.facets:
+            weights, gates = (tf.gather(part, self.facets, axis=1) for part in (weights, gates))
+            values = tf.gather(values, self.facets, axis=2)
         gates *= events.facet_gain
         conformity *= events.conformity_gain
         weights = tf.transpose(weights, [0, 2, 1]) * gates[:, None] * found.event_gain[..., None]
         lines = weights[..., None] * values  # [B, n, K, d]
         crowd = conformity[:, None] * period
-        width = self.model.facets * self.model.facet_dim
+        width = len(self.facets) * self.model.facet_dim
         parts = [
             tf.reshape(tf.reduce_sum(lines, axis=1), [-1, width]),
             crowd,
@@ -114,16 +128,31 @@ class LedgerReader:
             context=context,
         )
 
+    @property
+    def line_sizes(self) -> list[int]:
+        """Numbers of a state, and of an item vector, that belong to each facet, to the crowd, to
+        quality, and to context where the model has it."""
+        width = self.model.facet_dim
+        sizes = [width] * len(self.facets) + [self.model.num_periods, 1]
+        return [*sizes, width] if self.model.residual else sizes
+
     def parts(self, vectors: Any) -> ItemParts:
         """Item vectors [..., S] taken apart again."""
-        facets, width = self.model.facets, self.model.facet_dim
-        sizes = [facets * width, self.model.num_periods, 1]
-        sizes += [width] if self.model.residual else []
-        blocks, popularity, quality, *context = tf.split(vectors, sizes, axis=-1)
-        shape = tf.concat([tf.shape(vectors)[:-1], [facets, width]], axis=0)
+        facets = len(self.facets)
+        sizes = self.line_sizes
+        blocks, popularity, quality, *context = tf.split(
+            vectors, [sum(sizes[:facets]), *sizes[facets:]], axis=-1
+        )
+        shape = tf.concat([tf.shape(vectors)[:-1], [facets, self.model.facet_dim]], axis=0)
         return ItemParts(
             tf.reshape(blocks, shape), popularity, quality[..., 0], context[0] if context else None
         )
+
+
+def columns(model: Ledger, facets: Sequence[int]) -> npt.NDArray[np.int64]:
+    """Which numbers of the model's item vectors belong to one of the facets, or to none at all."""
+    facet = np.arange(model.state_dim) // model.facet_dim
+    return np.flatnonzero(np.isin(facet, facets) | (facet >= model.facets))
 
 
 def strengths(user: LedgerUser, items: ItemParts, rows: Any, weights: StrengthWeights) -> Any:

@@ -15,7 +15,6 @@ from export.graph.learning import learn
 from export.graph.ledger import LedgerReader
 from export.graph.sentences import Lines, Sentences
 from export.graph.shares import line_shares
-from tfrec.interest.distribution import OTHER_LINES
 
 
 class LedgerAnswers:
@@ -79,14 +78,14 @@ class LedgerAnswers:
         }
 
     def facets(self, asked: Asked) -> Answer:
-        shares = self._shares(asked)
+        shares, crowd_share = self._shares(asked)
         return {
             "facet_names": per_user(asked, self._names),
             "user_facets": asked.user.facets,
             "gates": asked.user.gates,
             "half_life_days": per_user(asked, self._half_lives),
-            "shares": shares[:, : -len(OTHER_LINES)],
-            "crowd_share": shares[:, OTHER_LINES.index("crowd") - len(OTHER_LINES)],
+            "shares": shares,
+            "crowd_share": crowd_share,
         }
 
     def evolve(self, asked: Asked, checkpoint_times: Any) -> Answer:
@@ -94,7 +93,7 @@ class LedgerAnswers:
             then = self._answers.read(asked.events.before(time))
             probabilities = self._answers.choice(then).probabilities
             mass = tf.matmul(probabilities, self._catalogue.shares)
-            return mass, self._shares(then)[:, : -len(OTHER_LINES)]
+            return mass, self._shares(then)[0]
 
         count = tf.shape(checkpoint_times)[1]
         # map_fn cannot stack nothing.
@@ -120,7 +119,7 @@ class LedgerAnswers:
         found = learn(
             self._answers.choice(asked, but=number),
             asked.user,
-            self._catalogue.matrix,
+            self._catalogue,
             self._reader.parts,
             gains,
             tf.maximum(number, 0),
@@ -134,6 +133,10 @@ class LedgerAnswers:
             "known": known,
         }
 
-    def _shares(self, asked: Asked) -> Any:
-        items = self._reader.parts(self._catalogue.matrix)
-        return line_shares(self._answers.choice(asked), asked.user, items)
+    def _shares(self, asked: Asked) -> tuple[Any, Any]:
+        """Of the facets [B, K] and of the crowd [B]."""
+        choice = self._answers.choice(asked)
+        sizes = self._reader.line_sizes
+        shares = line_shares(choice, asked.user.state, self._catalogue.matrix.whole(), sizes)
+        facets = len(self._names)
+        return shares[:, :facets], shares[:, facets]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,10 +27,14 @@ class NewItems:
         model: reads texts.
         encoder: that it was trained on.
         cleaning: how texts were cleaned for it.
+        facets: numbers of those that count, see `export.graph.ledger.LedgerReader`.
     """
 
-    def __init__(self, model: Ledger, encoder: TextEncoder, cleaning: Cleaning) -> None:
+    def __init__(
+        self, model: Ledger, encoder: TextEncoder, cleaning: Cleaning, facets: Sequence[int]
+    ) -> None:
         self._model = model
+        self._facets = list(facets)
         self._encoder = encoder
         self._cleaning = cleaning
         tower = model.tower
@@ -69,6 +74,6 @@ class NewItems:
     def _parts(self, embeddings: Any) -> list[Any]:
         """Blocks [..., K·d], and context [..., d] where the model has that line."""
         model = self._model
-        blocks = model.item_blocks(embeddings)
-        flat = ops.reshape(blocks, (-1, model.facets * model.facet_dim))
+        blocks = ops.take(model.item_blocks(embeddings), self._facets, axis=1)
+        flat = ops.reshape(blocks, (-1, len(self._facets) * model.facet_dim))
         return [flat, model.context_block(embeddings)] if model.residual else [flat]

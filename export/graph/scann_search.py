@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from export.graph.catalogue import Catalogue
 from export.graph.choice import Best, best_of_all, candidates
+from export.graph.stored import Stored
 
 
 class ScannSearch(tf.Module):  # type: ignore[misc]
@@ -19,18 +20,23 @@ class ScannSearch(tf.Module):  # type: ignore[misc]
     Arguments:
         catalogue: the items.
         trained: see `export.index.scann.train_scann`.
-        probes: leaves that are read.
+        leaves: how many it has.
         temperature: of the probabilities.
         count: items in a recommendation.
+
+    Attributes:
+        probes: leaves that are read; to be set before a graph is made.
     """
 
     def __init__(
-        self, catalogue: Catalogue, trained: Any, probes: int, temperature: float, count: int
+        self, catalogue: Catalogue, trained: Any, leaves: int, temperature: float, count: int
     ) -> None:
         super().__init__()
         self._catalogue = catalogue
         self._trained = trained
-        self._probes = probes
+        self.probes = leaves
+        vectors = catalogue.matrix.whole().numpy().T
+        self._vectors = Stored(vectors, catalogue.storage, "vectors_by_item")
         self._candidates = candidates(catalogue, count)
         self._temperature = temperature
         self._count = count
@@ -46,7 +52,7 @@ class ScannSearch(tf.Module):  # type: ignore[misc]
 
         searcher = scann_ops.searcher_from_module(self._trained)
         numbers, distances = searcher.search_batched(
-            state, final_num_neighbors=self._candidates, leaves_to_search=self._probes
+            state, final_num_neighbors=self._candidates, leaves_to_search=self.probes
         )
         numbers, distances = (tf.ensure_shape(part, [None, None]) for part in (numbers, distances))
         # Where the leaves that were read hold too few, the rest is no number.
@@ -64,7 +70,7 @@ class ScannSearch(tf.Module):  # type: ignore[misc]
         left = tf.sort(tf.boolean_mask(numbers, ~gone))
 
         def by_scann() -> Best:
-            exact = tf.linalg.matvec(self._catalogue.vectors(left), state)
+            exact = tf.linalg.matvec(self._vectors.rows(left), state)
             whole = tf.reduce_logsumexp(exact / self._temperature)
             top = tf.math.top_k(exact, k=self._count)
             probabilities = tf.exp(top.values / self._temperature - whole)

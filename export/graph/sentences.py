@@ -1,4 +1,4 @@
-"""The strongest lines of a ledger in English: the sentences of `tfrec.interest.telling`.
+"""The strongest lines of a ledger in words: the sentences of `tfrec.interest.telling`.
 
 Of the history one sentence is made, about the event that speaks most for the item. Python takes all
 events with an item together and also tells what speaks against; where every item stands once in
@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from export.graph.history import Events
+from export.options import Language
 from tfrec.data.user_texts import PROFILE
 from tfrec.interest.ledger_lines import Event
-from tfrec.interest.telling.sentences import ENGLISH
+from tfrec.interest.telling.sentences import TEMPLATES
 from tfrec.interest.telling.wording import FIRST_TIME, UNITS, deed, facet_name
 
 # What stands for the item and for its value while a wording is cut into pieces.
@@ -39,6 +40,7 @@ class Sentences:
         titles: of the items, quoted, by number, string [I].
         actions: the action vocabulary.
         facets: K names.
+        language: of the words around them.
         kinds: of what users say; their actions are numbered behind the vocabulary.
     """
 
@@ -47,13 +49,17 @@ class Sentences:
         titles: Any,
         actions: Sequence[str],
         facets: Sequence[str],
+        language: Language,
         kinds: Sequence[str] = (),
     ) -> None:
         self._titles = titles
+        self._language = language
+        self._templates = TEMPLATES[language]
+        self._between = "" if language == "zh" else " "
         self._facets = tf.constant([facet_name(name) for name in facets], tf.string)
         # The last one is of an event whose action is not known.
         vocabulary = [*(actions or [""]), *kinds]
-        pieces = [_pieces(action) for action in [*vocabulary, ""]]
+        pieces = [_pieces(action, language) for action in [*vocabulary, ""]]
         # How old a profile is says nothing.
         self._ageless = vocabulary.index(PROFILE) if PROFILE in kinds else -2
         self._deeds = [tf.constant(column, tf.string) for column in zip(*pieces, strict=True)]
@@ -74,7 +80,9 @@ class Sentences:
             line = getattr(lines, kind)
             parts = {"title": title, "share": tf.strings.as_string(_percent(line, whole))}
             there = tf.where(
-                line > 0, _filled(ENGLISH[f"{kind}+"], parts), _filled(ENGLISH[f"{kind}-"], parts)
+                line > 0,
+                _filled(self._templates[f"{kind}+"], parts),
+                _filled(self._templates[f"{kind}-"], parts),
             )
             told.append((line, tf.where(_percent(line, whole) > 0, there, "")))
         values = tf.stack([tf.abs(line) for line, _ in told], axis=-1)
@@ -84,11 +92,11 @@ class Sentences:
         empty = tf.logical_not(tf.reduce_any(events.items >= 0, axis=1))[:, None]
         first = tf.where(
             empty,
-            _filled(ENGLISH["no history"], {"title": title}),
-            tf.where(sentence == "", _filled(ENGLISH["nothing for"], {"title": title}), ""),
+            _filled(self._templates["no history"], {"title": title}),
+            tf.where(sentence == "", _filled(self._templates["nothing for"], {"title": title}), ""),
         )
         words = tf.concat([first[..., None], words], axis=-1)
-        spaced = tf.where(words == "", "", tf.strings.join([" ", words]))
+        spaced = tf.where(words == "", "", tf.strings.join([self._between, words]))
         text = tf.strings.strip(tf.strings.reduce_join(spaced, axis=-1))
         return tf.where(candidates >= 0, text, "")
 
@@ -105,7 +113,8 @@ class Sentences:
         def of_event(column: Any) -> Any:
             return tf.gather(tf.pad(column, [[0, 0], [1, 0]]), strongest, batch_dims=1)
 
-        ago = age(of_event(events.times), tf.broadcast_to(events.now[:, None], tf.shape(value)))
+        now = tf.broadcast_to(events.now[:, None], tf.shape(value))
+        ago = age(of_event(events.times), now, self._language)
         numbers = tf.clip_by_value(of_event(events.items), 0, self._titles.shape[0] - 1)
         item = tf.gather(self._titles, numbers)
         if words is not None:
@@ -115,12 +124,12 @@ class Sentences:
             item = tf.where(own == "", item, own)
             ago = tf.where(of_event(events.actions) == self._ageless, "", ago)
         did = self._deed(item, of_event(events.actions), of_event(events.strengths))
-        when = tf.where(ago == "", "", _filled(ENGLISH["once"], {"age": ago}))
-        # "rated it 5, 3 days ago"
-        digit = tf.strings.regex_full_match(did, r"(?s).*\p{Nd}")
-        when = tf.where(tf.logical_and(digit, when != ""), tf.strings.join([",", when]), when)
+        when = tf.where(ago == "", "", _filled(self._templates["once"], {"age": ago}))
+        if self._templates["once"].startswith(" "):  # "rated it 5, 3 days ago"
+            digit = tf.strings.regex_full_match(did, r"(?s).*\p{Nd}")
+            when = tf.where(tf.logical_and(digit, when != ""), tf.strings.join([",", when]), when)
         sentence = _filled(
-            ENGLISH["for"],
+            self._templates["for"],
             {
                 "deeds": did,
                 "when": when,
@@ -151,29 +160,32 @@ class Sentences:
         name = tf.gather(self._facets, facet)
         said = tf.where(
             part >= 0.95,
-            _filled(ENGLISH["facet"], {"name": name}),
-            _filled(ENGLISH["mostly"], {"name": name}),
+            _filled(self._templates["facet"], {"name": name}),
+            _filled(self._templates["mostly"], {"name": name}),
         )
         return tf.where(tf.logical_or(name == "", part <= 0.5), "", said)
 
 
-def age(times: Any, now: Any) -> Any:
+def age(times: Any, now: Any, language: Language) -> Any:
     """How long ago, see `tfrec.interest.telling.wording.age`; int64 [...] -> string [...]."""
     passed = now - times
-    found = tf.fill(tf.shape(passed), "just now")
-    for least, length, unit, _ in reversed(UNITS):
+    found = tf.fill(tf.shape(passed), "刚刚" if language == "zh" else "just now")
+    for least, length, unit, chinese in reversed(UNITS):
         count = tf.maximum(tf.cast(tf.cast(passed, tf.float64) / length, tf.int64), 1)
-        plural = tf.where(count > 1, "s", "")
-        words = tf.strings.join([tf.strings.as_string(count), f" {unit}", plural, " ago"])
+        number = tf.strings.as_string(count)
+        if language == "zh":
+            words = tf.strings.join([number, f"{chinese}前"])
+        else:
+            words = tf.strings.join([number, f" {unit}", tf.where(count > 1, "s", ""), " ago"])
         found = tf.where(passed >= int(least), words, found)
     return tf.where(tf.minimum(times, now) < int(FIRST_TIME), "", found)
 
 
-def _pieces(action: str) -> tuple[str, str, str, str]:
+def _pieces(action: str, language: Language) -> tuple[str, str, str, str]:
     """A deed's wording before the item and after it; then after it with a value, cut at the value:
     both "" where values are not told."""
-    before, after = deed(Event("", "", action, None, 0), _NAME, "en").split(_NAME)
-    valued = deed(Event("", "", action, _VALUE, 0), _NAME, "en").split(_NAME)[1]
+    before, after = deed(Event("", "", action, None, 0), _NAME, language).split(_NAME)
+    valued = deed(Event("", "", action, _VALUE, 0), _NAME, language).split(_NAME)[1]
     if f"{_VALUE:g}" not in valued:
         return before, after, "", ""
     before_value, after_value = valued.split(f"{_VALUE:g}")

@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from export.graph.choice import Choice
-from export.graph.ledger import ItemParts, LedgerUser
 
 
-def line_shares(choice: Choice, user: LedgerUser, items: ItemParts) -> Any:
-    """Σ_i p_i |line(i)| of each facet, quality, crowd and context, as shares of their sum.
+def line_shares(choice: Choice, state: Any, matrix: Any, sizes: Sequence[int]) -> Any:
+    """Σ_i p_i |line(i)| of every line, as shares of their sum.
 
     Arguments:
-        items: parts of the whole catalogue, [I, ...].
+        state: float32 [B, S]. matrix: item vectors side by side, [S, I].
+        sizes: of the lines' parts in both, L numbers that add up to S.
 
     Returns:
-        float32 [B, K + 3]; zeros where every line is zero.
+        float32 [B, L]; zeros where every line is zero.
     """
     probabilities = choice.probabilities
-    facets = tf.unstack(user.facets, axis=1)
-    # Line by line: all at once would hold K + 3 times the memory.
-    lines = [
-        tf.matmul(facet, block, transpose_b=True)
-        for facet, block in zip(facets, tf.unstack(items.blocks, axis=1), strict=True)
+    parts = zip(tf.split(state, sizes, axis=1), tf.split(matrix, sizes, axis=0), strict=True)
+    # Line by line: all at once would hold L times the memory.
+    weights = [
+        tf.reduce_sum(probabilities * tf.abs(tf.matmul(user, items)), axis=1)
+        for user, items in parts
     ]
-    lines += [items.quality[None], tf.matmul(user.crowd, items.popularity, transpose_b=True)]
-    if user.context is not None:
-        lines.append(tf.matmul(user.context, items.context, transpose_b=True))
-    weights = [tf.reduce_sum(probabilities * tf.abs(line), axis=1) for line in lines]
-    if user.context is None:
-        weights.append(tf.zeros_like(weights[0]))
     weight = tf.stack(weights, axis=1)
     return tf.math.divide_no_nan(weight, tf.reduce_sum(weight, axis=1, keepdims=True))

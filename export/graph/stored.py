@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-Storage = Literal["float32", "float16", "int8"]
+from export.options import Storage
 
 # Smaller weights (biases, norms) stay as they are: they are few and every one of them counts.
 _LEAST = 1024
@@ -20,9 +20,7 @@ _LARGEST = 127
 class Stored:
     """An array of two or more dimensions.
 
-    As int8 a number is q·r·c: q from -127 to 127, c the largest absolute number of its column, r
-    what makes the row's largest |x / c| come out at 127. Columns have a scale of their own because
-    they may be different things: a row of the item matrix holds facets beside log-popularity.
+    As int8 it is `quantized`.
 
     Arguments:
         values: [rows, ...], none of them larger than 65,504 as float16.
@@ -45,10 +43,8 @@ class Stored:
         if storage != "int8":
             self._numbers = variable(values.astype(storage))
             return
-        flat = values.reshape(len(values), -1)
-        column = _or_one(np.abs(flat).max(axis=0, keepdims=True, initial=0))
-        row = _or_one(np.abs(flat / column).max(axis=1, keepdims=True, initial=0)) / _LARGEST
-        self._numbers = variable(np.rint(flat / column / row).astype(np.int8))
+        numbers, row, column = quantized(values.reshape(len(values), -1))
+        self._numbers = variable(numbers)
         self._scales = variable(row, "_rows"), variable(column, "_columns")
 
     def whole(self) -> Any:
@@ -100,6 +96,30 @@ class StoredWeights(keras.StatelessScope):  # type: ignore[misc]
         """Keras asks for it where a layer reads a variable; None: what the variable holds."""
         stored = self._stored.get(id(variable))
         return None if stored is None else stored.whole()
+
+
+class Quantized(NamedTuple):
+    """A matrix as numbers·row·column: int8 [rows, columns], float32 [rows, 1] and [1, columns]."""
+
+    numbers: npt.NDArray[np.int8]
+    row: npt.NDArray[np.float32]
+    column: npt.NDArray[np.float32]
+
+
+def quantized(matrix: npt.NDArray[np.float32]) -> Quantized:
+    """A number becomes q·r·c: q from -127 to 127, c the largest absolute number of its column, r
+    what makes the row's largest |x / c| come out at 127. Columns have a scale of their own because
+    they may be different things: an item's vector holds facets beside log-popularity.
+
+    Example:
+        >>> quantized(np.array([[1, 100], [-0.5, 25]], np.float32)).numbers
+        array([[ 127,  127],
+               [-127,   64]], dtype=int8)
+    """
+    column = _or_one(np.abs(matrix).max(axis=0, keepdims=True, initial=0))
+    row = _or_one(np.abs(matrix / column).max(axis=1, keepdims=True, initial=0)) / _LARGEST
+    numbers = np.rint(matrix / column / row).astype(np.int8)
+    return Quantized(numbers, row.astype(np.float32), column)
 
 
 def _or_one(scale: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from math import ceil, isqrt
 from typing import Any, NamedTuple
 
@@ -102,20 +100,22 @@ def build(
     if not alone:
         choosing = _truth(answers, requests, users.take(slice(few, 2 * few)), depth)
     allowed = 1 - options.min_recall
-    make: Callable[[int, float, int], Search]
+    search: Search
     if options.kind == "ivf":
         states = _states(answers, requests, users.take(slice(0 if alone else few, None)))
-        made = make_lists(catalogue.matrix.numpy(), states, lists, seed)
-        lists = len(made.centroids)
-        make = partial(InvertedFile, catalogue, made)
+        vectors = np.ascontiguousarray(catalogue.matrix.whole().numpy().T)
+        made = make_lists(vectors, states, lists, seed)
+        lists = len(made.means)
+        storage = "int8" if options.int8_lists else catalogue.storage
+        search = InvertedFile(catalogue, made, storage, answers.temperature, answers.top_k)
         probes = probes_for(made, choosing.states, choosing.items, 1 - _LOSS * allowed)
     else:
-        make = partial(ScannSearch, catalogue, train_scann(catalogue, lists))
+        trained = train_scann(catalogue, lists)
+        search = ScannSearch(catalogue, trained, lists, answers.temperature, answers.top_k)
         probes = ceil(lists**0.5)
     probes = options.probes or probes
     while True:
-        probes = min(probes, lists)
-        search = make(probes, answers.temperature, answers.top_k)
+        search.probes = probes = min(probes, lists)
         loss = 1 - _found(search, choosing, depth, answers.temperature).worse
         if options.probes or probes == lists or loss <= _LOSS * allowed:
             break
@@ -123,6 +123,7 @@ def build(
     found = _found(search, measuring, depth, answers.temperature)
     report = IndexReport(
         kind=options.kind,
+        int8_lists=options.int8_lists,
         lists=lists,
         probes=probes,
         users=len(found.recall),

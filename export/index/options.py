@@ -26,12 +26,14 @@ class IndexOptions(NamedTuple):
         lists: how many; None: four times the root of the number of items.
         probes: lists that a request reads; None: as few as reach `min_recall`.
         min_recall: recall@10 that is promised.
+        int8_lists: whether the vectors in the lists of "ivf" lie as int8.
     """
 
     kind: str = "exact"
     lists: int | None = None
     probes: int | None = None
     min_recall: float = 0.95
+    int8_lists: bool = False
 
 
 EXACT = IndexOptions()
@@ -41,7 +43,7 @@ class IndexReport(NamedTuple):
     """What was built and how it did on real users of the log.
 
     Attributes:
-        kind, lists, probes: see `IndexOptions`.
+        kind, lists, probes, int8_lists: see `IndexOptions`.
         users: how many were asked.
         depth: ten, or as many items as are recommended where those are fewer.
         recall: of so many items that exact search ranks first, the share found.
@@ -50,6 +52,7 @@ class IndexReport(NamedTuple):
     """
 
     kind: str
+    int8_lists: bool
     lists: int
     probes: int
     users: int
@@ -61,8 +64,9 @@ class IndexReport(NamedTuple):
     def sentence(self) -> str:
         """What was measured, for people."""
         mean, largest = self.probability_factor
+        kind = f"{self.kind} in int8" if self.int8_lists else self.kind
         return (
-            f"index {self.kind}: reads {self.probes:,} of {self.lists:,} lists; of {self.users:,} "
+            f"index {kind}: reads {self.probes:,} of {self.lists:,} lists; of {self.users:,} "
             f"users' {self.depth} best items it finds {self.recall:.1%}, of the next {self.depth} "
             f"{self.next_recall:.1%}; probabilities are {mean:.2f} times the exact ones on "
             f"average, at most {largest:.2f}"
@@ -76,6 +80,7 @@ class IndexReport(NamedTuple):
             "server": SERVERS[self.kind],
             "lists": self.lists,
             "probes": self.probes,
+            "int8": self.int8_lists,
             "users asked": self.users,
             f"recall@{self.depth}": round(self.recall, 4),
             f"recall@{self.depth} with those excluded": round(self.next_recall, 4),

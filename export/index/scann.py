@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import tensorflow as tf
+
 from export.graph.catalogue import Catalogue
 from tfrec.errors import UserError
 
@@ -31,6 +33,6 @@ def train_scann(catalogue: Catalogue, leaves: int) -> Any:
         raise UserError(
             f"--index scann cannot be used here: {error}; pip install 'tfrec[scann]'"
         ) from None
-    builder = scann_ops.builder(catalogue.matrix, 1, "dot_product")
+    builder = scann_ops.builder(tf.transpose(catalogue.matrix.whole()), 1, "dot_product")
     builder.tree(leaves, 1, training_iterations=_ROUNDS)
     return builder.score_ah(_NUMBERS_PER_CODE).build().serialize_to_module()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.export.published import Published, publish
-from tests.export.small_runs import Model, served, trained, write_world
+from tests.export.small_runs import PLAIN, Model, served, trained, write_world
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +37,13 @@ def ledger(world: Path) -> Iterator[Model]:
         query_share="0.2",
     )
     with served(run) as model:
+        yield model
+
+
+@pytest.fixture(scope="session")
+def pruned(ledger: Model) -> Iterator[Model]:
+    """The same ledger without the facets that matter least; it explains in Chinese."""
+    with served(ledger.run, "pruned", PLAIN._replace(prune=0.7, language="zh")) as model:
         yield model
 
 

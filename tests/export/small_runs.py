@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from export.options import Options
 from export.saved_model import Exported, save_run
 from tests.export.served_model import Served
 from tests.training.worlds import arguments
@@ -21,6 +22,7 @@ DAY = 86_400
 ODD = ["東京 7", '"a", b', "🎧", "naïve/é?", "<b>&amp;</b>", "0"]
 IDS = [*ODD, *(f"i{n}" for n in range(len(ODD), 24))]
 TOP_K = 6
+PLAIN = Options(TOP_K)
 
 
 class Model(NamedTuple):
@@ -80,9 +82,9 @@ def trained(world: Path, name: str, **changes: str) -> Path:
 
 
 @contextmanager
-def served(run: Path) -> Iterator[Model]:
-    """Exports a run and serves it."""
-    folder = run.parent / f"{run.name}-model" / "1"
-    exported = save_run(run, folder, TOP_K)
+def served(run: Path, name: str = "model", options: Options = PLAIN) -> Iterator[Model]:
+    """Exports a run and serves it; the folder has this name."""
+    folder = run.parent / f"{run.name}-{name}" / "1"
+    exported = save_run(run, folder, options)
     with Served(folder) as process:
         yield Model(run, folder, exported, process)

@@ -53,7 +53,8 @@ def test_the_folder_holds_what_the_help_says(published: Published) -> None:
         "saved_model.pb", "variables", "assets.extra",
     }  # fmt: skip
     assert {path.name for path in (version / "assets.extra").iterdir()} == {
-        "MODEL_CARD.md", "contract.json", "samples", "tf_serving_warmup_requests",
+        "MODEL_CARD.md", "contract.json", "reliability.svg", "samples",
+        "tf_serving_warmup_requests",
     }  # fmt: skip
     contract = read_contract(version)
     assert contract["files"] == hashes(version)

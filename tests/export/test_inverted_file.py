@@ -16,6 +16,7 @@ from export.graph.inverted_file import InvertedFile
 from export.graph.scann_search import ScannSearch
 from export.index.lists import Lists, make_lists, probes_for
 from export.index.scann import train_scann
+from export.options import Storage
 
 ITEMS, WIDTH, USERS, TEMPERATURE = 4000, 40, 200, 1.3
 Float32 = NDArray[np.float32]
@@ -39,6 +40,15 @@ def catalogue_of(matrix: Float32) -> Catalogue:
     ids = [f"i{n}" for n in range(len(matrix))]
     order = np.arange(len(matrix), dtype=np.int32)
     return Catalogue(ids, matrix, [], np.zeros((len(matrix), 0), np.float32), order)
+
+
+def inverted(
+    matrix: Float32, lists: Lists, probes: int, count: int, storage: Storage = "float32"
+) -> Any:
+    """A graph that searches so many lists for so many items."""
+    search = InvertedFile(catalogue_of(matrix), lists, storage, TEMPERATURE, count)
+    search.probes = probes
+    return graph(search)
 
 
 def exact(matrix: Float32, state: Float32, removed: Any, count: int) -> NDArray[np.int64]:
@@ -70,31 +80,28 @@ def small() -> tuple[Float32, Float32, Any]:
     """300 items, of which about 30 are read and 8 recommended."""
     matrix, states = world(300, seed=1)
     lists = make_lists(matrix, states, 30, seed=0)
-    return matrix, states, graph(InvertedFile(catalogue_of(matrix), lists, 3, TEMPERATURE, 8))
+    return matrix, states, inverted(matrix, lists, 3, 8)
 
 
-def test_lists_hold_every_item_once_and_short_rows_say_the_score(large: Any) -> None:
+def test_lists_hold_every_item_once_and_their_means_say_what_they_promise(large: Any) -> None:
     matrix, states, _, lists = large
     assert sorted(lists.numbers) == list(range(ITEMS))
-    for start, stop in zip(lists.starts[:-1], lists.starts[1:], strict=True):
-        assert (np.diff(lists.numbers[start:stop]) > 0).all()
-        np.testing.assert_allclose(
-            lists.rows[start:stop].mean(axis=0),
-            lists.centroids[np.searchsorted(lists.starts, start)],
-            atol=1e-4,
-        )
-    assert lists.rows.shape[1] < WIDTH
-    short = states[:100] @ lists.user_short @ lists.rows.T
-    whole = states[:100] @ (matrix[lists.numbers] - lists.mean).T
-    assert np.square(whole - short).sum() < 0.02 * np.square(whole).sum()
+    promise = states[:100] @ lists.means.T
+    for number, start in enumerate(lists.starts[:-1]):
+        inside = lists.numbers[start : lists.starts[number + 1]]
+        assert (np.diff(inside) > 0).all()
+        scores = states[:100] @ matrix[inside].T
+        np.testing.assert_allclose(promise[:, number], scores.mean(axis=1), atol=1e-4)
 
 
-def test_a_tenth_of_the_catalogue_holds_what_new_users_want(large: Any) -> None:
-    matrix, states, catalogue, lists = large
+@pytest.mark.parametrize("storage", ["float32", "int8"])
+def test_a_tenth_of_the_catalogue_holds_what_new_users_want(large: Any, storage: Storage) -> None:
+    """Whatever the lists hold, the scores are those of the catalogue."""
+    matrix, states, _, lists = large
     truth = np.array([exact(matrix, state, [], 10) for state in states])
     probes = probes_for(lists, states[100:], truth[100:], 0.97)
-    assert probes < len(lists.centroids) / 10
-    search = graph(InvertedFile(catalogue, lists, probes, TEMPERATURE, 10))
+    assert probes < len(lists.means) / 10
+    search = inverted(matrix, lists, probes, 10, storage)
     items, scores, _ = asked(search, states[:100])
     assert (truth[:100, :, None] == items[:, None]).any(axis=2).mean() >= 0.95
     np.testing.assert_allclose(
@@ -106,8 +113,7 @@ def test_reading_every_list_is_exact_search_with_its_probabilities() -> None:
     matrix, states = world(200, seed=2)
     matrix[50:60] = matrix[50]  # equal scores keep the order of ties
     lists = make_lists(matrix, states, 12, seed=0)
-    every = len(lists.centroids)
-    search = graph(InvertedFile(catalogue_of(matrix), lists, every, TEMPERATURE, 30))
+    search = inverted(matrix, lists, len(lists.means), 30)
     seen = [3, 50, 199, 3, -1]
     items, scores, probabilities = asked(search, states[:40], seen, [7])
     for row, state in enumerate(states[:40]):
@@ -158,7 +164,9 @@ def test_scann_finds_most_and_filters(large: Any) -> None:
     pytest.importorskip("scann", reason="has no build for this platform")
     matrix, states, catalogue, _ = large
     trained = train_scann(catalogue, 60)
-    search = graph(ScannSearch(catalogue, trained, 30, TEMPERATURE, 10))
+    scann = ScannSearch(catalogue, trained, 60, TEMPERATURE, 10)
+    scann.probes = 30
+    search = graph(scann)
     truth = np.array([exact(matrix, state, [], 10) for state in states[:50]])
     items, scores, _ = asked(search, states[:50])
     assert (truth[:, :, None] == items[:, None]).any(axis=2).mean() >= 0.9

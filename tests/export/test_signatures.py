@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -209,34 +210,51 @@ def test_explain(ledger: Model, truth: Truth, request_: Request) -> None:
     np.testing.assert_allclose(found["residual_error"], 0, atol=1e-4)
 
 
-def test_explain_in_words(ledger: Model, run: LedgerRun) -> None:
-    """Every item at most once in a history, so that an event is all that is said of an item."""
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_explain_in_words(language: str, run: LedgerRun, request: pytest.FixtureRequest) -> None:
+    """Every item at most once in a history, so that an event is all that is said of an item. The
+    model that speaks Chinese has fewer facets: it says what the ledger would without them."""
+    model: Model = request.getfixturevalue({"en": "ledger", "zh": "pruned"}[language])
+    assert model.exported.facets is not None
+    kept = model.exported.facets.kept
     facets, rng = run.reader.model.facets, np.random.default_rng(5)
-    request = random_request(ids(run), facets, 12, 8, seed=5)
+    asks = random_request(ids(run), facets, 12, 8, seed=5)
     for row in range(12):
-        request.items[row] = rng.permutation(ids(run))[:8]
-    request.items[np.linspace(0, 1, 12)[:, None] > rng.random((12, 8))] = ""
-    request.actions[:] = rng.choice(run.data.meta.actions, (12, 8))
-    truth, items = Truth(run, request, True), some_items(run, 12, 6)
+        asks.items[row] = rng.permutation(ids(run))[:8]
+    asks.items[np.linspace(0, 1, 12)[:, None] > rng.random((12, 8))] = ""
+    asks.actions[:] = rng.choice(run.data.meta.actions, (12, 8))
+    truth, items = Truth(run, asks, True), some_items(run, 12, 6)
     asked = {"candidate_items": names(run, items)}
-    found = ledger.served.ask("explain_full", **request.full, **asked)["text"]
+    full = asks.full | {"facet_gain": asks.facet_gain[:, kept]}
+    found = model.served.ask("explain_full", **full, **asked)["text"]
     reports = facet_reports(run.reader, category_matrix(run.data), category_names(run.data))
     ledgers = explain(
         run.reader, run.data, truth.sequences, truth.readings, items, truth.now,
         [report.name for report in reports],
     )  # fmt: skip
-    said = set()
+    against = {"en": "You ", "zh": "您"}[language]
+    said = ""
     for row in range(12):
         for column, one in enumerate(ledgers[row]):
-            sentences = [sentence.text for sentence in explain_in_words(one, "en", reasons=1)]
-            expected = [text for text in sentences if not text.startswith("You ")]
-            assert found[row, column] == " ".join(expected)
-            said |= {text.partition("“")[0] for text in expected}
-    assert {"Because you rated ", "Because you bought ", "There are no past events"} <= {
-        text[: len("There are no past events")] for text in said
-    }
-    short = ledger.served.ask("explain", **request.short, **asked)["text"]
-    assert "Because you interacted with “" in " ".join(short.ravel())
+            left = replace(
+                one,
+                facets=[reports[number].name for number in kept],
+                contributions=one.contributions[:, kept],
+            )
+            sentences = [text.text for text in explain_in_words(left, language, reasons=1)]
+            expected = [
+                text for text in sentences if not text.startswith(against) or "历史记录" in text
+            ]
+            assert found[row, column] == {"en": " ", "zh": ""}[language].join(expected)
+            said += found[row, column]
+    for words in {
+        "en": ["Because you rated ", "Because you bought ", "There are no past events"],
+        "zh": ["打了", "因为您", "购买了", "您还没有历史记录"],
+    }[language]:
+        assert words in said
+    short = model.served.ask("explain", **asks.short, **asked)["text"]
+    usual = {"en": "Because you interacted with “", "zh": "有过互动"}[language]
+    assert usual in " ".join(short.ravel())
 
 
 def test_facets(ledger: Model, truth: Truth, request_: Request) -> None:

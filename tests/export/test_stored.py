@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import keras
 import numpy as np
@@ -16,7 +16,9 @@ from hypothesis.extra import numpy as hnp
 
 from export.__main__ import main
 from export.assembly import assemble
+from export.graph.item_matrix import ItemMatrix
 from export.graph.stored import Stored, StoredWeights
+from export.options import Options, Storage
 from tests.export.asked_requests import random_request
 from tests.export.small_runs import IDS, TOP_K, Model
 from tfrec.interest.readouts import Readouts
@@ -54,6 +56,25 @@ def test_rows_are_rows_of_the_whole(storage: Any) -> None:
     assert not stored.rows([3]).numpy().any()
 
 
+@settings(deadline=None)
+@given(hnp.arrays(np.float32, (7, 5), elements=NUMBERS), st.sampled_from(get_args(Storage)))
+def test_an_item_matrix_reads_what_lies_in_it_in_every_way(values: Any, storage: Storage) -> None:
+    matrix = ItemMatrix(values, storage)
+    whole = matrix.whole().numpy().astype(np.float64)
+    same = Stored(values, storage, "some").whole().numpy()
+    np.testing.assert_allclose(whole.T, same, rtol=1e-6)
+    numbers = np.array([[6, 0], [3, 3]], np.int32)
+    np.testing.assert_allclose(matrix.vectors(numbers), same[numbers], rtol=1e-6)
+    rng = np.random.default_rng(0)
+    states, weights = rng.normal(size=(2, 3, 5)), rng.random((3, 7))
+    magnitude = np.abs(values).max(initial=1e-30) * 1e-4
+    for found, expected in (
+        (matrix.scores(tf.constant(states[0], tf.float32)), states[0] @ whole),
+        (matrix.mean(tf.constant(weights, tf.float32)), weights @ whole.T),
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=magnitude)
+
+
 def test_layers_traced_in_the_scope_read_what_is_stored() -> None:
     keras.utils.set_random_seed(0)
     layers = [keras.layers.Embedding(40, 32), keras.layers.Dense(48, bias_initializer="normal")]
@@ -78,7 +99,7 @@ def test_a_ledger_read_from_int8_answers_nearly_the_same(ledger: Model) -> None:
     config = ledger.exported.config
     trained = load_trained(ledger.run, config)
     readouts = Readouts.load(ledger.run)
-    assembled = assemble(config, trained, readouts, TOP_K, storage="int8")
+    assembled = assemble(config, trained, readouts, Options(TOP_K, storage="int8"))
     request = random_request(IDS, ledger.exported.sizes.facets, 6, 10, seed=1)
     asked = {name: tf.constant(value) for name, value in request.full.items()}
     with assembled.weights:

@@ -33,7 +33,7 @@ ENGLISH = {
     "nothing for": "Nothing in your history clearly speaks for {title}.",
     "all zero": "Nothing speaks for {title} or against it: every line of its ledger is zero.",
 }
-_CHINESE = {
+CHINESE = {
     "for": "因为您{when}{deeds}（占匹配度的{share}%{facet}）。",
     "against": "您{when}{deeds}，这对{title}不利（占匹配度的{share}%{facet}）。",
     "conformity+": "{title}目前很热门，这对它有利（占匹配度的{share}%）。",
@@ -50,7 +50,7 @@ _CHINESE = {
     "nothing for": "您的历史记录中没有明显对{title}有利的内容。",
     "all zero": "没有任何因素对{title}有利或不利：账目中的每一项都是零。",
 }
-_TEMPLATES = {"en": ENGLISH, "zh": _CHINESE}
+TEMPLATES = {"en": ENGLISH, "zh": CHINESE}
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def explain_in_words(ledger: LedgerLines, language: str, reasons: int = 3) -> li
 class _Writer:
     def __init__(self, ledger: LedgerLines, language: str) -> None:
         self.ledger, self.language = ledger, language
-        self.template = _TEMPLATES[language]
+        self.template = TEMPLATES[language]
         self.whole = ledger.weight()
         self.title = quoted(ledger.title, ledger.item)
         self.scalars: dict[Kind, Line] = {
