@@ -78,6 +78,9 @@ class Flags:
     tensorflow_inter_op_parallelism: Annotated[int, "Operations at the same time."] = 0
     grpc_channel_arguments: Annotated[str, "gRPC options: name=value,name=value."] = ""
     grpc_max_threads: Annotated[int, "Threads that answer gRPC requests."] = 4 * CPUS
+    enable_profiler: Annotated[
+        bool, "Serve tensorflow.ProfilerService to clients on this machine: TensorBoard's capture."
+    ] = True
     enable_grpc_healthcheck_service: Annotated[bool, "Serve grpc.health.v1.Health."] = False
     enable_grpc_reflection: Annotated[bool, "Serve gRPC reflection (own flag)."] = False
     enable_signature_method_name_check: Annotated[
