@@ -70,10 +70,15 @@ class Flags:
     ] = False
     monitoring_config_file: Annotated[str, "Text MonitoringConfig: Prometheus page."] = ""
     ssl_config_file: Annotated[str, "Text SSLConfig: TLS for the gRPC API."] = ""
+    use_alts_credentials: Annotated[
+        bool, "ALTS for the gRPC API: refused, it exists on Google Cloud only."
+    ] = False
     enable_model_warmup: Annotated[bool, "Replay a version's warm-up requests first."] = True
     num_request_iterations_for_warmup: Annotated[int, "Times each is replayed; 0: once."] = 0
     saved_model_tags: Annotated[str, "Tags of the graph to load, with commas."] = "serve"
-    tensorflow_session_parallelism: Annotated[int, "Sets both of the next two; 0: auto."] = 0
+    tensorflow_session_parallelism: Annotated[
+        int, "Sets both of the next two, unless one of them is set; 0: auto."
+    ] = 0
     tensorflow_intra_op_parallelism: Annotated[int, "Threads inside one operation."] = 0
     tensorflow_inter_op_parallelism: Annotated[int, "Operations at the same time."] = 0
     grpc_channel_arguments: Annotated[str, "gRPC options: name=value,name=value."] = ""
