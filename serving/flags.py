@@ -70,14 +70,22 @@ class Flags:
     ] = False
     monitoring_config_file: Annotated[str, "Text MonitoringConfig: Prometheus page."] = ""
     ssl_config_file: Annotated[str, "Text SSLConfig: TLS for the gRPC API."] = ""
+    use_alts_credentials: Annotated[
+        bool, "ALTS for the gRPC API: refused, it exists on Google Cloud only."
+    ] = False
     enable_model_warmup: Annotated[bool, "Replay a version's warm-up requests first."] = True
     num_request_iterations_for_warmup: Annotated[int, "Times each is replayed; 0: once."] = 0
     saved_model_tags: Annotated[str, "Tags of the graph to load, with commas."] = "serve"
-    tensorflow_session_parallelism: Annotated[int, "Sets both of the next two; 0: auto."] = 0
+    tensorflow_session_parallelism: Annotated[
+        int, "Sets both of the next two, unless one of them is set; 0: auto."
+    ] = 0
     tensorflow_intra_op_parallelism: Annotated[int, "Threads inside one operation."] = 0
     tensorflow_inter_op_parallelism: Annotated[int, "Operations at the same time."] = 0
     grpc_channel_arguments: Annotated[str, "gRPC options: name=value,name=value."] = ""
     grpc_max_threads: Annotated[int, "Threads that answer gRPC requests."] = 4 * CPUS
+    enable_profiler: Annotated[
+        bool, "Serve tensorflow.ProfilerService to clients on this machine: TensorBoard's capture."
+    ] = True
     enable_grpc_healthcheck_service: Annotated[bool, "Serve grpc.health.v1.Health."] = False
     enable_grpc_reflection: Annotated[bool, "Serve gRPC reflection (own flag)."] = False
     enable_signature_method_name_check: Annotated[

@@ -12,6 +12,7 @@ from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_p
 from serving.api_keys import ApiKeys
 from serving.flags import Flags
 from serving.grpc_services import ModelService, PredictionService
+from serving.profiler import Profiler, is_local
 from serving.protos import SSLConfig, read_text
 from serving.service import Service
 from serving.status import Code, ServingError, invalid
@@ -53,6 +54,9 @@ def start_grpc(flags: Flags, service: Service, keys: ApiKeys | None = None) -> A
         PredictionService(service, flags.enable_serialization_as_tensor_content), server
     )
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(service), server)
+    if flags.enable_profiler:
+        local = not flags.port or is_local(flags.host)
+        server.add_generic_rpc_handlers((Profiler(local).handler(),))
     if flags.enable_grpc_healthcheck_service:
         _add_health(server)
     if flags.enable_grpc_reflection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import copy
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from serving.console import import_tensorflow
+from serving.sessions import open_session
 from serving.status import Code, ServingError
 from serving.tensors import Array, from_proto
 
@@ -65,30 +65,20 @@ class SavedModel:
     """
 
     def __init__(self, path: Path, tags: set[str], intra_op: int = 0, inter_op: int = 0) -> None:
-        tf = import_tensorflow()
-        importlib.import_module("tensorflow_text")  # its ops: TensorFlow Serving links them too
         if not any((path / name).is_file() for name in ("saved_model.pb", "saved_model.pbtxt")):
             raise ServingError(
                 Code.NOT_FOUND,
                 "Could not find SavedModel .pb or .pbtxt at supplied export directory path: "
                 f"{path}. Check that the directory exists and that you have the right permissions.",
             )
-        config = tf.compat.v1.ConfigProto(
-            intra_op_parallelism_threads=intra_op, inter_op_parallelism_threads=inter_op
-        )
-        graph = tf.Graph()
-        with graph.as_default():
-            self._session = tf.compat.v1.Session(graph=graph, config=config)
-            try:
-                meta = tf.compat.v1.saved_model.load(self._session, sorted(tags), str(path))
-            except BaseException as error:
-                self._session.close()
-                if isinstance(error, RuntimeError):  # no graph with these tags
-                    raise ServingError(Code.NOT_FOUND, str(error)) from None
-                raise
+        try:
+            self._session, meta = open_session(path, tags, intra_op, inter_op)
+        except RuntimeError as error:  # no graph with these tags
+            raise ServingError(Code.NOT_FOUND, str(error)) from None
         self._callables: dict[tuple[tuple[str, ...], tuple[str, ...]], Callable[..., Any]] = {}
         self._making = threading.Lock()
-        self.signature_protos: dict[str, Any] = dict(meta.signature_def.items())
+        # Copies: a part of the MetaGraphDef would keep all of it in memory.
+        self.signature_protos: dict[str, Any] = copy.deepcopy(dict(meta.signature_def.items()))
         self.signatures = {
             name: _signature(name, proto) for name, proto in self.signature_protos.items()
         }

@@ -81,9 +81,9 @@ def serve(flags: Flags, stop: threading.Event) -> None:
 
 def make_loader(flags: Flags, metrics: Metrics) -> Load:
     """How a version becomes ready: loaded, batched if asked for, warmed up."""
-    both = flags.tensorflow_session_parallelism
-    intra = both or flags.tensorflow_intra_op_parallelism
-    inter = both or flags.tensorflow_inter_op_parallelism
+    intra, inter = flags.tensorflow_intra_op_parallelism, flags.tensorflow_inter_op_parallelism
+    if not intra and not inter:
+        intra = inter = flags.tensorflow_session_parallelism
     tags = set(flags.saved_model_tags.split(","))
     parameters = None
     if flags.enable_batching:

@@ -10,7 +10,7 @@ from tensorflow_serving.config import model_server_config_pb2
 from serving.config import ModelConfig, read_config
 from serving.flags import Flags
 from serving.protos import MonitoringConfig, read_text
-from serving.status import invalid
+from serving.status import Code, ServingError, invalid
 
 PROMETHEUS_PATH = "/monitoring/prometheus/metrics"
 
@@ -19,7 +19,7 @@ def check(flags: Flags) -> None:
     """Flags that contradict each other.
 
     Raises:
-        ServingError: INVALID_ARGUMENT, in the words of TensorFlow Serving.
+        ServingError: INVALID_ARGUMENT, in the words of TensorFlow Serving, or UNIMPLEMENTED.
     """
     if not flags.model_base_path and not flags.model_config_file:
         raise invalid(
@@ -30,6 +30,21 @@ def check(flags: Flags) -> None:
         raise invalid(
             "server_options.batching_parameters_file cannot be set without setting "
             "enable_batching to true."
+        )
+    intra, inter = flags.tensorflow_intra_op_parallelism, flags.tensorflow_inter_op_parallelism
+    if min(flags.tensorflow_session_parallelism, intra, inter) > 0:
+        raise invalid(
+            "Either configure server_options.tensorflow_session_parallelism or "
+            "(server_options.tensorflow_intra_op_parallelism, "
+            "server_options.tensorflow_inter_op_parallelism) separately. You cannot configure all."
+        )
+    if flags.use_alts_credentials and flags.ssl_config_file:
+        raise invalid("use_alts_credentials and ssl_config_file cannot both be set.")
+    if flags.use_alts_credentials:
+        # To go on without would answer in clear text who asked for the opposite.
+        raise ServingError(
+            Code.UNIMPLEMENTED,
+            "use_alts_credentials works on Google Cloud only; use --ssl_config_file",
         )
     if not flags.port and not flags.grpc_socket_path:
         raise invalid("server_options.port is not set: name a --port or a --grpc_socket_path.")

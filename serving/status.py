@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import enum
+import re
+
+# Which functions of the graph the failing operation was in. TensorFlow Serving dissolves them
+# before it runs the graph, so its texts begin with the reason.
+_WITHIN = re.compile(r"^(\{\{function_node [^}]*\}\} )+")
 
 
 class Code(enum.IntEnum):
@@ -81,7 +86,8 @@ def from_exception(error: BaseException) -> ServingError:
         return error
     code = getattr(error, "error_code", None)
     if isinstance(code, int) and code in Code.__members__.values():
-        return ServingError(Code(code), str(getattr(error, "message", None) or error))
+        message = str(getattr(error, "message", None) or error)
+        return ServingError(Code(code), _WITHIN.sub("", message))
     if isinstance(error, RecursionError):
         return invalid("JSON Parse error: nested too deeply")
     if isinstance(error, MemoryError):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from serving import inference, predict
 from serving.console import import_tensorflow
+from serving.flags import CPUS
 from serving.keeper import Servable
 from serving.metrics import Metrics
 from serving.status import Code, ServingError, from_exception, invalid
@@ -39,13 +42,20 @@ def warm_up(servable: Servable, path: Path, repeats: int, metrics: Metrics) -> N
     started = time.perf_counter()
     code = Code.OK
     try:
-        for count, record in enumerate(_records(file), start=1):
-            if count > MAX_RECORDS:
-                raise invalid(f"Number of warmup records exceeds the maximum ({MAX_RECORDS}).")
-            run = _replay(servable, record)
-            for _ in range(max(1, repeats)):
-                run()
-            metrics.warmup_records.add(str(path))
+        records = list(itertools.islice(_records(file), MAX_RECORDS + 1))
+        if len(records) > MAX_RECORDS:
+            raise invalid(f"Number of warmup records exceeds the maximum ({MAX_RECORDS}).")
+        # The first run of a signature optimises its graph, on one processor.
+        with ThreadPoolExecutor(CPUS, "warm-up") as threads:
+            runs = [
+                threads.submit(_replay, servable, record, max(1, repeats)) for record in records
+            ]
+            try:
+                for run in runs:
+                    run.result()
+                    metrics.warmup_records.add(str(path))
+            finally:
+                threads.shutdown(cancel_futures=True)
     except Exception as raised:
         error = from_exception(raised)
         code = error.code
@@ -69,7 +79,13 @@ def _records(file: Path) -> Iterator[Any]:
             ) from None
 
 
-def _replay(servable: Servable, record: Any) -> Callable[[], object]:
+def _replay(servable: Servable, record: Any, times: int) -> None:
+    run = _reader(servable, record)
+    for _ in range(times):
+        run()
+
+
+def _reader(servable: Servable, record: Any) -> Callable[[], object]:
     kind = record.WhichOneof("log_type")
     signatures, runner = servable.model.signatures, servable.runner
     if kind == "predict_log":

@@ -17,11 +17,14 @@ import yaml
 from google.protobuf import json_format, text_format
 
 from export.configs import IMAGE, configs
+from serving.api_keys import HEADER
 from serving.flags import parse
 from serving.protos import MonitoringConfig
 
 DEPLOY = Path(__file__).parents[2] / "serving" / "deploy"
 ENVOY = DEPLOY / "envoy" / "envoy.yaml"
+WITH_KEYS = DEPLOY / "envoy" / "envoy-api-keys.yaml"
+KEYS = DEPLOY / "envoy" / "api-keys.yaml"
 MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
 # The oldest that is still in use and the newest known.
 KUBERNETES = ("1.30", "1.37")
@@ -80,6 +83,9 @@ def test_manifests_fit_each_other() -> None:
     used = {v["configMap"]["name"] for v in pod["spec"]["volumes"] if "configMap" in v}
     used |= {e["configMapRef"]["name"] for c in containers.values() for e in c.get("envFrom", [])}
     assert used - generated == {"tfrec-jwks"}  # the user's own
+    [envoy] = [one for one in containers.values() if one["name"] == "envoy"]
+    mounted = {mount["mountPath"] for mount in envoy["volumeMounts"]}
+    assert str(discovered(manager(read(WITH_KEYS))).parent) in mounted
     for one in made["configMapGenerator"]:
         assert all((DEPLOY / file).is_file() for file in one.get("files", []))
     stops = {
@@ -175,16 +181,21 @@ def bootstrap(config: Any) -> Any:
     """The configuration as Envoy's own messages; an unknown field or a wrong type is an error."""
     from envoy.config.bootstrap.v3 import bootstrap_pb2
 
+    return parsed(config, bootstrap_pb2.Bootstrap())
+
+
+def parsed(config: Any, message: Any) -> Any:
     for name in types(config):  # registers the messages that Any fields hold
         package = importlib.import_module(name.rpartition(".")[0])
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             if module.name.endswith("_pb2"):
                 importlib.import_module(module.name)
-    return json_format.ParseDict(config, bootstrap_pb2.Bootstrap())
+    return json_format.ParseDict(config, message)
 
 
-def test_envoy_has_the_form_that_its_protocol_asks_for() -> None:
-    made = bootstrap(read(ENVOY))
+@pytest.mark.parametrize("path", [ENVOY, WITH_KEYS], ids=lambda path: path.name)
+def test_envoy_has_the_form_that_its_protocol_asks_for(path: Path) -> None:
+    made = bootstrap(read(path))
     found = {cluster.name: cluster for cluster in made.static_resources.clusters}
     hosts = {
         name: cluster.load_assignment.endpoints[0].lb_endpoints[0].endpoint.address.socket_address
@@ -212,6 +223,63 @@ def test_a_mistake_in_envoy_would_be_found(wrong: str) -> None:
         manager(config)["http_filters"][0]["typed_config"]["providers"]["clients"]["issuers"] = []
     with pytest.raises(json_format.ParseError):
         bootstrap(config)
+
+
+def discovered(config: Any) -> Path:
+    """The file that holds the keys."""
+    source = config["http_filters"][0]["config_discovery"]["config_source"]["path_config_source"]
+    path = Path(source["path"])
+    assert source["watched_directory"] == {"path": str(path.parent)}  # else no change is seen
+    return path
+
+
+def test_keys_take_the_place_of_tokens_and_nothing_else_changes() -> None:
+    tokens, keys = read(ENVOY), read(WITH_KEYS)
+    other = manager(keys)
+    assert other["http_filters"][0]["name"] == "api_keys"
+    [mutation] = other.pop("early_header_mutation_extensions")
+    # What counts as the client's name cannot come from the client.
+    assert mutation["typed_config"]["mutations"] == [{"remove": "x-tfrec-client"}]
+    [host] = other["route_config"]["virtual_hosts"]
+    open_to_all = {
+        route["match"]["path"]: route.pop("typed_per_filter_config")["api_keys"]["disabled"]
+        for route in host["routes"]
+        if "typed_per_filter_config" in route
+    }
+    assert open_to_all == {"/healthz": True}
+    other["http_filters"][0] = manager(tokens)["http_filters"][0]
+    assert keys == tokens
+
+
+def test_the_file_of_keys_fits_envoy_and_lets_nobody_in() -> None:
+    from envoy.service.discovery.v3 import discovery_pb2
+
+    file = read(KEYS)
+    parsed(file, discovery_pb2.DiscoveryResponse())
+    [resource] = file["resources"]
+    filter_ = manager(read(WITH_KEYS))["http_filters"][0]
+    assert resource["name"] == filter_["name"]
+    assert resource["typed_config"]["@type"] in filter_["config_discovery"]["type_urls"]
+    assert discovered(manager(read(WITH_KEYS))).name == KEYS.name
+    assert [source["header"] for source in resource["typed_config"]["key_sources"]] == [
+        HEADER,  # what the client sends
+        "authorization",
+    ]
+    assert resource["typed_config"]["forwarding"]["header"] == "x-tfrec-client"
+    assert resource["typed_config"]["credentials"] == []
+    resource["typed_config"]["credentials"] = [{"kye": "s3cret", "client": "shop"}]
+    with pytest.raises(json_format.ParseError):
+        parsed(file, discovery_pb2.DiscoveryResponse())
+
+
+def test_compose_exchanges_the_file_of_envoy() -> None:
+    base, over = read("compose.yaml")["services"], read("compose.api-keys.yaml")["services"]
+    assert list(over) == ["envoy"]
+    targets = [volume.rsplit(":", 2)[1] for volume in base["envoy"]["volumes"]]
+    config, keys = over["envoy"]["volumes"]
+    assert config.rsplit(":", 2)[1] in targets
+    assert DEPLOY / config.partition(":")[0] == WITH_KEYS
+    assert keys.rsplit(":", 2)[1] == str(discovered(manager(read(WITH_KEYS))).parent)
 
 
 def test_only_questions_pass_envoy_and_only_with_a_token() -> None:

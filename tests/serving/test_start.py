@@ -99,6 +99,22 @@ def test_refusals(tmp_path: Path, saved: Path) -> None:
         (Flags(), "INVALID_ARGUMENT", "are empty"),
         (Flags(model_base_path=good, batching_parameters_file="x"), "INVALID", "enable_batching"),
         (Flags(model_base_path=good, port=0), "INVALID_ARGUMENT", "server_options.port is not set"),
+        (
+            Flags(
+                model_base_path=good,
+                tensorflow_session_parallelism=1,
+                tensorflow_intra_op_parallelism=1,
+                tensorflow_inter_op_parallelism=1,
+            ),
+            "INVALID_ARGUMENT",
+            "You cannot configure all.",
+        ),
+        (
+            Flags(model_base_path=good, use_alts_credentials=True, ssl_config_file="x"),
+            "INVALID_ARGUMENT",
+            "cannot both be set",
+        ),
+        (Flags(model_base_path=good, use_alts_credentials=True), "UNIMPLEMENTED", "Google Cloud"),
         (Flags(model_config_file="/no/such"), "INVALID_ARGUMENT", "Cannot read /no/such"),
         (Flags(model_config_file=str(labelled)), "FAILED_PRECONDITION", "Request to assign label"),
         (
