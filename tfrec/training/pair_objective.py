@@ -31,7 +31,7 @@ class PairObjective:
 
 
 def pair_loss(vectors: Any, everyone: Any, negatives: Any, weights: Any) -> Any:
-    """Each row must find the other one of its pair among all rows that it may be told apart from.
+    """Each row must find the other one of its pair among all rows that it is to be told apart from.
 
     NT-Xent (Chen et al., SimCLR, arXiv 2002.05709, eq. 1): cosine similarity divided by a
     temperature, and a softmax over the partner and the negatives.
@@ -39,7 +39,7 @@ def pair_loss(vectors: Any, everyone: Any, negatives: Any, weights: Any) -> Any:
     Arguments:
         vectors: float [R, d], rows 2n and 2n + 1 are a pair.
         everyone: float [A, d], the rows of all replicas.
-        negatives: bool [R, A], True where two rows are to be told apart; never a pair.
+        negatives: bool [R, A], True where a row is to be told apart from another; never a pair.
         weights: float [R].
 
     Returns:

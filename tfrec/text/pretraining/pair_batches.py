@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tfrec.data.sequences import Int64
-from tfrec.text.pretraining.item_pairs import Bool, ItemPairs
+from tfrec.text.pretraining.item_pairs import ItemPairs
 from tfrec.text.tokenizer import MULTIPLE
 
 Batch = dict[str, npt.NDArray[Any]]
@@ -27,9 +27,14 @@ class PairBatches:
     A batch holds, with R = 2 · pairs rows of W tokens; rows 2n and 2n + 1 are a pair:
         token_ids     int32 [R, W]
         padding_mask  int32 [R, W]   1 = real
-        negatives     bool [R, R]    True where two rows are to be told apart: neither the same
-                                     text nor, as far as training knows, ever taken together
+        negatives     bool [R, R]    True where a row has to be told apart from another one: from
+                                     every text but its own and its partner's
         weights       float32 [R]    1 / R
+
+    Texts that were taken together, but are no pair of this batch, are told apart as well. They
+    are pairs of other batches as often as they deserve, so that similarity becomes how much more
+    often than by chance two are taken together (van den Oord et al. 2018, arXiv 1807.03748, §2.3).
+    For the same reason nothing is corrected for popularity: what ranks items knows it already.
 
     Arguments:
         pairs: of texts.
@@ -49,11 +54,9 @@ class PairBatches:
     def __init__(
         self, pairs: ItemPairs, pad_id: int, batch_pairs: int, seed: int, multiple_of: int = 1
     ) -> None:
-        self._tokens, self._seed, self._count = pairs.tokens(pad_id), seed, len(pairs)
+        self._tokens, self._seed = pairs.tokens(pad_id), seed
         trains = pairs.trains
         first, self._second = pairs.first[trains], pairs.partners[trains]
-        # Ascending, since partners are.
-        self._keys = first * self._count + self._second
         self._drawn = np.cumsum(pairs.counts[trains])
         self._first = np.unique(first)
         ends = np.searchsorted(first, self._first, "right")
@@ -96,16 +99,10 @@ class PairBatches:
         texts = np.stack([self._first[begun], second], axis=1).ravel()
         width = int(-(-self._tokens.lengths[texts].max() // MULTIPLE) * MULTIPLE)
         rows = self._tokens.rows(texts, width)
+        partners = texts[np.arange(len(texts)) ^ 1]
         return {
             "token_ids": rows["token_ids"],
             "padding_mask": rows["padding_mask"].astype(np.int32),
-            "negatives": ~self._alike(texts),
+            "negatives": (texts[:, None] != texts) & (partners[:, None] != texts),
             "weights": np.full(len(texts), 1 / len(texts), np.float32),
         }
-
-    def _alike(self, texts: Int64) -> Bool:
-        """Whether two rows have the same text or one that was taken near it, [R, R]."""
-        keys = texts[:, None] * self._count + texts
-        place = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
-        found: Bool = (self._keys[place] == keys) | (texts[:, None] == texts)
-        return found
