@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
-import operator
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +26,8 @@ from tfrec.run import (
 )
 
 if TYPE_CHECKING:
-    from tfrec.text.pretraining.corpus import Corpus
-    from tfrec.text.pretraining.masked_lm import MaskedLM
+    from tfrec.data.sequences import Sequences
+    from tfrec.training.pretraining.ready import Ready
 
 EXAMPLES = """\
 examples:
@@ -35,21 +35,25 @@ examples:
   python -m tfrec.pretrain --data log.csv --items items.csv --text title,description
   python -m tfrec.pretrain --data log.csv --items items.csv --text title --encoder minilm
   python -m tfrec.pretrain --texts 'reviews/*.txt.gz' --encoder scratch:small --epochs 20
+  python -m tfrec.pretrain --objective item-pairs --data log.csv --items items.csv --text title
   python -m tfrec.pretrain --resume runs/pretrain-synthetic-20260101-120000
   python -m tfrec.train --text-encoder runs/pretrain-synthetic-20260101-120000/encoder …
 
-Words are hidden and the encoder learns to guess them (masked language modelling). Some texts are
-held out; perplexity and accuracy on them stand beside those of a guess by frequency.
+masked-lm: words are hidden and the encoder learns to guess them (masked language modelling). Some
+texts are held out; perplexity and accuracy on them stand beside those of a guess by frequency.
+item-pairs: texts of items that are near each other in a history get vectors that are alike. Only
+training events of the split are read: give --split and --seed as the training to come will have
+them. Of held-out texts the partners are looked for among all texts, beside TF-IDF and popularity.
+The one may begin with what the other left: --encoder RUN/encoder.
 
 A run leaves encoder/ (what --text-encoder takes), config.yaml (makes it again), results.json,
-epochs.jsonl and, to go on, checkpoints/, start/ and corpus.npz. Ctrl-C and SIGTERM save and stop;
---resume goes on.
+epochs.jsonl and, to go on, checkpoints/, start/ and corpus.npz or pairs.npz. Ctrl-C and SIGTERM
+save and stop; --resume goes on.
 exit codes: 0 done, 2 something to correct in options or data, 130 Ctrl-C, 143 SIGTERM
 """
 
-START, CORPUS, ENCODER_FOLDER, RESULTS = "start", "corpus.npz", "encoder", "results.json"
-# Tokens that an encoder of our own reads at the most, where --text-max-length says nothing.
-_SCRATCH_LENGTH = 128
+START, CORPUS, PAIRS = "start", "corpus.npz", "pairs.npz"
+ENCODER_FOLDER, RESULTS = "encoder", "results.json"
 _RESUMABLE = ("pretraining.patience", "pretraining.checkpoint_minutes")
 
 
@@ -97,9 +101,9 @@ def pretrain(config: PretrainConfig, folder: Path, resume: bool = False) -> dict
         resume: go on where the folder's checkpoint stands.
 
     Returns:
-        What results.json holds: perplexity and accuracy on held-out texts of a guess by frequency
-        ("unigram"), "before" and "after" training, and per epoch. The epoch of the best
-        perplexity, whose weights are kept, is told on the same held-out texts.
+        What results.json holds: measures on held-out texts of what knows less ("unigram", or
+        "popularity" and "tf-idf"), "before" and "after" training, and per epoch. The best epoch,
+        whose weights are kept, is told on the same held-out texts.
 
     Raises:
         UserError: something in the options or the texts is wrong.
@@ -117,77 +121,43 @@ def pretrain(config: PretrainConfig, folder: Path, resume: bool = False) -> dict
 
 def _pretrain(config: PretrainConfig, folder: Path) -> dict[str, Any]:
     tf = import_tensorflow()
-    from tfrec.text.pretraining.batches import MaskedBatches
-    from tfrec.text.pretraining.head import save_head
-    from tfrec.text.pretraining.held_out import HeldOut
-    from tfrec.text.pretraining.masking import masking
     from tfrec.training import loop, setup
-    from tfrec.training.masked_objective import MaskedObjective, make_adamw
 
     options = config.pretraining
     say(f"run folder {folder}")
     strategy = setup.make_strategy(options)
     setup.seed_everything(options)
-    corpus = _prepare(config, folder)
-    # Again, so that a run that finds its start made draws what the one that made it drew.
-    setup.seed_everything(options)
-    replicas = strategy.num_replicas_in_sync
-    with strategy.scope():
-        model = _model(folder, config)
-        tokenizer = model.encoder.tokenizer
-        words = masking(tokenizer, options.mask_rate, options.whole_words)
-        batches = MaskedBatches(
-            corpus.part(held_out=False),
-            tokenizer,
-            tokenizer.max_length,
-            words,
-            options.batch_tokens,
-            options.seed,
-            replicas,
-        )
-        steps = options.epochs * batches.steps_per_epoch
-        optimizer = make_adamw(
-            model.trainable_variables,
-            options.learning_rate,
-            round(options.warmup * steps),
-            steps,
-            options.weight_decay,
-        )
-    measured = corpus.part(held_out=True)
-    held_out = HeldOut(
-        model,
-        MaskedBatches(
-            measured, tokenizer, tokenizer.max_length, words, options.batch_tokens, options.seed
-        ),
-    )
+    made = _prepared(config, folder, strategy)
+    model, batches, validate = made.learning.model, made.learning.batches, made.learning.validate
     weights = sum(int(tf.size(variable)) for variable in model.trainable_variables)
     say(
-        f"{options.encoder}: {count(weights)} weights ({size(4 * weights)}), "
-        f"{count(batches.examples_per_epoch)} pieces of up to {tokenizer.max_length} tokens in "
-        f"{batches.steps_per_epoch} steps per epoch, {replicas} replica(s)"
+        f"{options.encoder}: {count(weights)} weights ({size(4 * weights)}), {made.trains_on} in "
+        f"{batches.steps_per_epoch} steps per epoch, {strategy.num_replicas_in_sync} replica(s)"
     )
-    results = _before(folder, held_out, batches.corpus, words.ordinary)
-    say(f"held out: {count(len(measured.lengths))} pieces, {count(held_out.tokens)} masked tokens")
-    for name in ("unigram", "before"):
+    say(f"held out: {made.measures_on}")
+    if (folder / RESULTS).exists():
+        found = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
+        results = {name: found[name] for name in found if name not in ("after", "epochs")}
+    else:
+        results = made.guesses() | {"before": validate()}
+        write_text(folder / RESULTS, json.dumps(results, indent=1) + "\n")
+    for name in results:
         say(_line(name, results[name]))
     progressed = loop.fit(
-        model,
-        optimizer,
-        MaskedObjective(),
-        batches,
-        held_out,
-        "perplexity",
+        *made.learning,
+        made.metric,
         options,
         folder / CHECKPOINTS,
         strategy,
         lambda epochs: write_epochs(folder, epochs),
-        better=operator.lt,
-        shown=["accuracy"],
+        better=made.better,
+        shown=made.shown,
     )
     spent = sum(epoch["seconds"] + epoch["validation_seconds"] for epoch in progressed.epochs)
-    results |= {"after": held_out(), "epochs": progressed.epochs}
-    save_head([weight.numpy() for weight in model.head], folder / ENCODER_FOLDER)
-    model.encoder.save(folder / ENCODER_FOLDER)
+    results |= {"after": validate()}
+    made.keep(folder / ENCODER_FOLDER)
+    made.encoder.save(folder / ENCODER_FOLDER)
+    results |= {"epochs": progressed.epochs}
     write_text(folder / RESULTS, json.dumps(results, indent=1) + "\n")
     say(f"trained {len(progressed.epochs)} epochs in {seconds(spent)}")
     say(_line("after", results["after"]))
@@ -195,39 +165,32 @@ def _pretrain(config: PretrainConfig, folder: Path) -> dict[str, Any]:
     return results
 
 
-def _prepare(config: PretrainConfig, folder: Path) -> Corpus:
-    """The corpus; makes it and the encoder to begin with unless the run has both."""
-    from tfrec.text.encoder import load_encoder
-    from tfrec.text.pretraining.corpus import Corpus, held_out, make_corpus
-    from tfrec.text.pretraining.head import read_head, save_head
-    from tfrec.text.pretraining.masked_lm import must_see_both_sides
-    from tfrec.text.scratch import make_scratch
+def _prepared(config: PretrainConfig, folder: Path, strategy: Any) -> Ready:
+    """The parts of the training, made of the texts or the log."""
+    from tfrec.training import setup
 
-    if (folder / CORPUS).exists():
-        return Corpus.load(folder / CORPUS)
-    options = config.pretraining
-    texts = _texts(config, folder)
-    measuring = held_out(texts, options.held_out)
-    say(f"{count(len(texts))} texts, {count(int(measuring.sum()))} of them held out")
+    options, reading, replicas = config.pretraining, config.text, strategy.num_replicas_in_sync
     begin = folder / START
-    if options.scratch is not None:
-        if not begin.exists():
-            learned = (text for text, out in zip(texts, measuring, strict=True) if not out)
-            make_scratch(options.scratch, learned, begin, options.seed)
-        encoder = load_encoder(begin, _max_length(config))
-    else:
-        encoder = load_encoder(options.encoder, _max_length(config))
-        must_see_both_sides(encoder.architecture)
-        head = read_head(options.encoder)
-        if head is not None:
-            save_head(head, begin)
-        encoder.save(begin)
-    corpus = make_corpus(texts, measuring, encoder.tokenizer, encoder.tokenizer.max_length)
-    corpus.save(folder / CORPUS)
-    return corpus
+    if options.objective == "item-pairs":
+        from tfrec.training.pretraining import item_pairs
+
+        log = functools.cache(functools.partial(_training_events, config, folder))
+        pairs = item_pairs.prepare(options, reading, log, begin, folder / PAIRS)
+        # Again, so that a run that finds its start made draws what the one that made it drew.
+        setup.seed_everything(options)
+        with strategy.scope():
+            return item_pairs.ready(options, reading, pairs, begin, replicas, log)
+    from tfrec.training.pretraining import masked_lm
+
+    texts = functools.partial(_texts, config, folder)
+    corpus = masked_lm.prepare(options, reading, texts, begin, folder / CORPUS)
+    setup.seed_everything(options)
+    with strategy.scope():
+        return masked_lm.ready(options, reading, corpus, begin, replicas)
 
 
 def _texts(config: PretrainConfig, folder: Path) -> list[str]:
+    """The different texts of the catalogue or the files."""
     from tfrec.text.catalogue_vectors import catalogue_texts
     from tfrec.text.cleaning import clean
     from tfrec.text.pretraining.corpus import distinct, read_lines
@@ -241,47 +204,24 @@ def _texts(config: PretrainConfig, folder: Path) -> list[str]:
     return distinct(found)
 
 
-def _model(folder: Path, config: PretrainConfig) -> MaskedLM:
-    """The model as the run begins with it."""
-    from tfrec.text.encoder import load_encoder
-    from tfrec.text.pretraining.head import assign_head, read_head
-    from tfrec.text.pretraining.masked_lm import MaskedLM
+def _training_events(config: PretrainConfig, folder: Path) -> tuple[Sequences, list[str]]:
+    """The events that may be learned from, and a text per item."""
+    from tfrec.data.splits import make_split
+    from tfrec.text.catalogue_vectors import catalogue_texts
 
-    begin = str(folder / START)
-    model = MaskedLM(load_encoder(begin, _max_length(config)))
-    model.build()
-    head = read_head(begin)
-    if head is not None:
-        assign_head(model.head, head, config.pretraining.encoder)
-    return model
-
-
-def _max_length(config: PretrainConfig) -> int | None:
-    """Tokens of a row; None for as many as the encoder was made for."""
-    told = config.text.text_max_length or None
-    return told if config.pretraining.scratch is None else told or _SCRATCH_LENGTH
-
-
-def _before(folder: Path, held_out: Any, train: Corpus, ordinary: Any) -> dict[str, Any]:
-    """What stands before the first step, measured once."""
-    path = folder / RESULTS
-    if path.exists():
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return found
-    results = {
-        "masked_tokens": held_out.tokens,
-        "unigram": held_out.by_frequency(train, ordinary),
-        "before": held_out(),
-    }
-    write_text(path, json.dumps(results, indent=1) + "\n")
-    return results
+    data = load_data(folder, config)
+    texts = catalogue_texts(data, config.text)
+    split = make_split(data, config.split, config.pretraining.seed)
+    say(f"training events of {split.describe()}")
+    return split.train(), texts
 
 
 def _line(name: str, measured: dict[str, float]) -> str:
-    return (
-        f"  {name:<8} perplexity {measured['perplexity']:>11,.2f}  "
-        f"accuracy {measured['accuracy']:.4f}"
+    values = "  ".join(
+        f"{measure} {value:>11,.2f}" if measure == "perplexity" else f"{measure} {value:.4f}"
+        for measure, value in measured.items()
     )
+    return f"  {name:<10} {values}"
 
 
 if __name__ == "__main__":

@@ -59,6 +59,7 @@ class PretrainConfig:
     """Everything that a pre-training depends on, in the sections of its config.yaml."""
 
     data: DataConfig = field(default_factory=DataConfig)
+    split: SplitConfig = field(default_factory=SplitConfig)
     text: TextReading = field(default_factory=TextReading)
     pretraining: PretrainingConfig = field(default_factory=PretrainingConfig)
 

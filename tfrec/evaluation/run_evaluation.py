@@ -19,7 +19,7 @@ from tfrec.data.prepared import PreparedData
 from tfrec.data.sequences import Int64, count_items
 from tfrec.data.splits import Split, Subset
 from tfrec.errors import UserError
-from tfrec.evaluation.baselines import TEXT_BASELINES, all_baselines, run_baselines, tf_idf
+from tfrec.evaluation.baselines import TEXT_BASELINES, all_baselines, run_baselines
 from tfrec.evaluation.case_metrics import load_cases, save_cases
 from tfrec.evaluation.compare import compare
 from tfrec.evaluation.measure import evaluate
@@ -31,6 +31,7 @@ from tfrec.evaluation.results import Lead, ModelResult, Results
 from tfrec.models.build import SequenceModel
 from tfrec.text.catalogue_vectors import catalogue_texts, text_vectors
 from tfrec.text.options import TextConfig
+from tfrec.text.tf_idf import tf_idf
 
 CASES = "cases"
 RESULTS = "results.json"

@@ -14,11 +14,11 @@ from typing import Any, Protocol
 import numpy as np
 from keras import ops
 
-from tfrec.console import Progress, import_tensorflow
+from tfrec.console import import_tensorflow
 from tfrec.models.item_tower import ItemTower
 from tfrec.text.encoder import Encoder
 from tfrec.text.tuning.batches import TEXT_ARRAYS
-from tfrec.text.tuning.tokens import CatalogueTokens
+from tfrec.text.tuning.tokens import CatalogueTokens, encode_all
 from tfrec.training.objective import Objective, Terms
 
 
@@ -99,19 +99,7 @@ class TunedTexts:
 
     def refresh(self) -> None:
         """Encodes all texts and keeps the vectors."""
-        lengths = self._tokens.lengths
-        found = np.zeros((len(lengths), self.encoder.dim), np.float32)
-        known = np.flatnonzero(lengths)
-        # The longest first: too large a batch fails at once.
-        order = known[np.argsort(-lengths[known], kind="stable")]
-        with Progress(len(order), "texts", unit="texts") as bar:
-            for start in range(0, len(order), self._batch_size):
-                items = order[start : start + self._batch_size]
-                rows = self._tokens.rows(items, int(lengths[items].max()))
-                found[items] = self._encode(
-                    {name: ops.convert_to_tensor(array) for name, array in rows.items()}
-                ).numpy()
-                bar.update(len(items))
+        found = encode_all(self._tokens, self._encode, self.encoder.dim, self._batch_size)
         self.reader.tower.texts.assign(found)
 
     def validation(

@@ -5,7 +5,8 @@ import pytest
 from small_logs import cases, random_log, sequences
 
 from tfrec.errors import UserError
-from tfrec.evaluation.baselines import TextKNN, run_baselines, settings_of, tf_idf, tune
+from tfrec.evaluation.baselines import TextKNN, run_baselines, settings_of, tune
+from tfrec.text.tf_idf import tf_idf
 
 ITEMS = 9
 

@@ -17,7 +17,7 @@ from tfrec.evaluation.baselines.run import (
     all_baselines,
     run_baselines,
 )
-from tfrec.evaluation.baselines.text_knn import TextKNN, tf_idf
+from tfrec.evaluation.baselines.text_knn import TextKNN
 from tfrec.evaluation.baselines.tuning import Trial, Tuned, tune
 
 __all__ = [
@@ -36,6 +36,5 @@ __all__ = [
     "all_baselines",
     "run_baselines",
     "settings_of",
-    "tf_idf",
     "tune",
 ]

@@ -24,26 +24,42 @@ class PretrainingConfig:
         (0.0005, 0.0001)
     """
 
+    objective: Literal["masked-lm", "item-pairs"] = option(
+        "masked-lm",
+        "masked-lm: words are hidden and guessed; item-pairs: texts of items that follow each "
+        "other in histories get vectors that are alike, those of others do not",
+    )
     encoder: str = option(
         "scratch:mini",
         "where to begin: scratch:tiny, scratch:mini or scratch:small, a BERT of our own with a "
         "vocabulary learned from the texts; or an encoder to go on from: a folder, hf:<id> or "
-        "keras:<preset> (BERT, MiniLM, DistilBERT, RoBERTa)",
+        "keras:<preset> (BERT, MiniLM, DistilBERT, RoBERTa; for item-pairs GPT-2 too)",
     )
     texts: str | None = option(
         None,
-        "text files instead of a catalogue: file, glob or folder, one text per line, plain or .gz",
+        "text files instead of a catalogue: file, glob or folder, one text per line, plain or .gz "
+        "(masked-lm)",
     )
     held_out: float = option(
         0.05, "share of the texts, by their hash, that only measure", metavar="SHARE"
     )
     mask_rate: float = option(
-        0.15, "share of the tokens that are to be guessed; drawn anew in every epoch"
+        0.15, "share of the tokens that masked-lm has to guess; drawn anew in every epoch"
     )
     whole_words: bool = option(True, "mask words as a whole, not pieces of them")
+    pair_window: int = option(
+        5, "item-pairs: items belong together within so many events of a history", metavar="N"
+    )
+    batch_pairs: int = option(
+        64, "item-pairs: pairs per step; each text is told apart from those of all others"
+    )
     epochs: int = option(10, "at the most; the learning rate falls to 0 over them")
-    patience: int = option(3, "stop after so many epochs without a better held-out perplexity")
-    batch_tokens: int = option(4096, "tokens per step, the filling of short texts included")
+    patience: int = option(
+        3, "stop after so many epochs without a better held-out perplexity (or mrr of pairs)"
+    )
+    batch_tokens: int = option(
+        4096, "masked-lm: tokens per step, the filling of short texts included"
+    )
     learning_rate: float = option(
         0.0, "of AdamW at its peak, after the warm-up; 0: 5e-4 from scratch, 1e-4 when going on"
     )
@@ -72,7 +88,7 @@ class PretrainingConfig:
 
     def __post_init__(self) -> None:
         check_encoder("--encoder", self.encoder, "scratch:<size>, ")
-        for name in ("epochs", "patience", "steps_per_call"):
+        for name in ("epochs", "patience", "steps_per_call", "pair_window"):
             if getattr(self, name) < 1:
                 raise UserError(f"{_flag(name)} must be at least 1")
         for name in ("learning_rate", "weight_decay", "replicas"):
@@ -85,6 +101,13 @@ class PretrainingConfig:
             raise UserError(f"--warmup {self.warmup} must be at least 0 and below 1")
         if self.batch_tokens < 8:
             raise UserError(f"--batch-tokens {self.batch_tokens} must be at least 8")
+        if self.batch_pairs < 2:
+            raise UserError(f"--batch-pairs {self.batch_pairs} must be at least 2")
+        if self.objective == "item-pairs" and self.texts is not None:
+            raise UserError(
+                "--objective item-pairs needs a log, which --texts has not: name it with --data, "
+                "and its texts with --items and --text"
+            )
         if not self.learning_rate:
             # Settled here, so that a run's config.yaml says it.
             object.__setattr__(self, "learning_rate", 1e-4 if self.scratch is None else 5e-4)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from tfrec.console import import_tensorflow, progress
+from tfrec.console import Progress, import_tensorflow, progress
 from tfrec.data.sequences import ragged_index
 
 if TYPE_CHECKING:
     from tfrec.text.tokenizer import Tokenizer
 
+Float32 = npt.NDArray[np.float32]
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
@@ -79,3 +80,29 @@ def tokenize_catalogue(texts: Sequence[str], tokenizer: Tokenizer) -> CatalogueT
     return CatalogueTokens(
         np.concatenate(ids), np.cumsum(np.concatenate(lengths)), tokenizer.pad_id
     )
+
+
+def encode_all(
+    tokens: CatalogueTokens, encode: Callable[[dict[str, Any]], Any], dim: int, batch_size: int
+) -> Float32:
+    """A vector per text, [I, dim]; 0 for an item without one.
+
+    Arguments:
+        tokens: of I texts.
+        encode: `Encoder.encode_tokens`, or a graph of it.
+        dim: width of its vectors.
+        batch_size: texts per call, of like length.
+    """
+    tf = import_tensorflow()
+    lengths = tokens.lengths
+    found = np.zeros((len(lengths), dim), np.float32)
+    known = np.flatnonzero(lengths)
+    # The longest first: too large a batch fails at once.
+    order = known[np.argsort(-lengths[known], kind="stable")]
+    with Progress(len(order), "texts", unit="texts") as bar:
+        for start in range(0, len(order), batch_size):
+            items = order[start : start + batch_size]
+            rows = tokens.rows(items, int(lengths[items].max()))
+            found[items] = encode({name: tf.constant(array) for name, array in rows.items()})
+            bar.update(len(items))
+    return found

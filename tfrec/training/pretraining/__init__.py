@@ -1,0 +1,1 @@
+"""Pre-training of text encoders: what each objective puts into the training loop."""
