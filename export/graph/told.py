@@ -116,5 +116,6 @@ def _quoted(words: Any) -> Any:
     words = tf.strings.strip(tf.strings.regex_replace(words, r"[\s\p{C}\p{Z}]+", " "))
     words = tf.strings.regex_replace(tf.strings.regex_replace(words, "“", "‘"), "”", "’")
     long = tf.strings.length(words, unit="UTF8_CHAR") > 48
-    cut = tf.strings.join([tf.strings.substr(words, 0, 47, unit="UTF8_CHAR"), "…"])
+    cut = tf.strings.strip(tf.strings.substr(words, 0, 47, unit="UTF8_CHAR"))
+    cut = tf.strings.join([cut, "…"])
     return tf.strings.join(["“", tf.where(long, cut, words), "”"])

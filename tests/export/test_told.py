@@ -85,7 +85,7 @@ def test_it_answers_as_python_does(
             assert lines.sum() == pytest.approx(lines[columns].sum(), abs=1e-4)
             text = found["text"][user, place]
             for sentence in explain_in_words(ledger, "en"):
-                if "searched for" in sentence.text and "searched for" in text:
+                if sentence.text.startswith("Because you searched") and "you searched" in text:
                     assert sentence.text.split(" (")[0] in text
 
 
@@ -113,7 +113,10 @@ def test_saying_nothing_changes_nothing(ledger: Model, request_: Request) -> Non
     full = ledger.served.ask("explain_full", **request_.full, **asked)
     assert not told.pop("told_contributions").any()
     for name, value in full.items():
-        np.testing.assert_array_equal(told[name], value, name)
+        if value.dtype.kind == "f":  # two graphs may round in other places
+            np.testing.assert_allclose(told[name], value, rtol=1e-5, atol=1e-5, err_msg=name)
+        else:
+            np.testing.assert_array_equal(told[name], value, name)
 
 
 def test_a_user_is_answered_alone(
