@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from export.index.options import EXACT, KINDS, IndexOptions, RecallError
 from export.options import PLAIN, Options
 from export.versions import locked, new_version, remove_older, versions
-from tfrec.console import say, size
+from tfrec.console import import_tensorflow, say, size
 from tfrec.errors import UserError, command
 from tfrec.run import load_data, must_be_run
 
@@ -254,6 +254,7 @@ def _write(
     name: str,
     vectors: Path | None,
 ) -> Written:
+    import_tensorflow()
     from export.check import check_version
     from export.comparison import change
     from export.contract import EXTRA, signatures, write_contract

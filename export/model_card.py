@@ -106,10 +106,9 @@ def _smaller(exported: Exported, smaller: Comparison | None) -> Iterator[str]:
     if smaller is None:
         return
     yield (
-        f"Those numbers are of the weights as they were trained. This version holds them as "
-        f"{smaller.change}, in {size(smaller.smaller.bytes)} instead of "
-        f"{size(smaller.original.bytes)}: on {count(smaller.cases)} of the test cases "
-        f"{paired(smaller)}."
+        f"Those numbers are of the run as it was trained. This version holds {smaller.change}, in "
+        f"{size(smaller.smaller.bytes)} instead of {size(smaller.original.bytes)}: on "
+        f"{count(smaller.cases)} of the test cases {paired(smaller)}."
     )
     if exported.facets is not None and exported.facets.pruned:
         yield (

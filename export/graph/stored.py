@@ -117,11 +117,11 @@ def quantized(matrix: npt.NDArray[np.float32]) -> Quantized:
                [-127,   64]], dtype=int8)
     """
     column = _or_one(np.abs(matrix).max(axis=0, keepdims=True, initial=0))
-    row = _or_one(np.abs(matrix / column).max(axis=1, keepdims=True, initial=0)) / _LARGEST
+    row = _or_one(np.abs(matrix / column).max(axis=1, keepdims=True, initial=0) / _LARGEST)
     numbers = np.rint(matrix / column / row).astype(np.int8)
-    return Quantized(numbers, row.astype(np.float32), column)
+    return Quantized(numbers, row, column)
 
 
 def _or_one(scale: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """What nothing was larger than need not be divided by."""
-    return np.where(scale > 0, scale, np.float32(1))
+    """What nothing was larger than need not be divided by, nor may what has lost its digits."""
+    return np.where(scale > np.finfo(np.float32).tiny, scale, np.float32(1))

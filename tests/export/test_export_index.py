@@ -31,8 +31,9 @@ class Written(NamedTuple):
 def indexed(sasrec: Model, tmp_path_factory: pytest.TempPathFactory) -> Written:
     """Four items are recommended out of about half the catalogue."""
     folder = tmp_path_factory.mktemp("indexed")
-    options = ["--index", "ivf", "--lists", "6", "--probes", "4", "--min-recall", "0.7"]
-    command = [str(sasrec.run), str(folder / "shop"), "--top-k", "4", *options]
+    options = ["--index", "ivf", "--lists", "6", "--probes", "4", "--int8-lists"]
+    more = ["--min-recall", "0.7", "--top-k", "4"]
+    command = [str(sasrec.run), str(folder / "shop"), *options, *more]
     with pytest.MonkeyPatch.context() as patch, (folder / "out").open("w") as out:
         patch.setattr("sys.stdout", out)
         assert main([*command, "--vectors", str(folder / "v")]) == 0
@@ -51,6 +52,8 @@ def test_a_version_with_an_index_passes_the_check_and_says_how_good_it_is(
     promises = read_contract(indexed.version)["index"]
     assert promises["kind"] == "ivf"
     assert (promises["lists"], promises["probes"]) == (6, 4)
+    assert promises["int8"] is True
+    assert "index ivf in int8: reads 4 of 6 lists" in said
     assert promises["users asked"] == 10
     assert 0.7 <= promises["recall@4"] <= 1
     card = (indexed.version / "assets.extra" / "MODEL_CARD.md").read_text()
@@ -106,6 +109,7 @@ def test_an_index_that_finds_too_little_is_not_published(
         (["--index", "ivf", "--lists", "3", "--probes", "4"], "--probes 4 must be between 1 and 3"),
         (["--index", "ivf", "--probes", "0"], "--probes 0 must be at least 1"),
         (["--index", "ivf", "--min-recall", "1.5"], "--min-recall 1.5 must be above 0"),
+        (["--int8-lists"], "--int8-lists are those of an inverted file"),
         (["--probes", "2"], "--lists and --probes are those of an index"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -60,6 +61,6 @@ def test_the_card_says_it_with_the_protocol(published: Published) -> None:
     extra = published.models / "1" / "assets.extra"
     card = (extra / "MODEL_CARD.md").read_text("utf-8")
     assert "Expected calibration error 0." in card
-    assert "Of 40 test cases all 40 items that were taken" in card
+    assert re.search(r"Of \d\d test cases all \d\d items that were taken", card)
     assert "![Share taken over promised probability](reliability.svg)" in card
     assert (extra / "reliability.svg").stat().st_size > 1000

@@ -127,7 +127,7 @@ def test_the_command_says_what_a_smaller_version_costs(
     assert line.split()[-2] == f"{model['metrics']['ndcg@10']['value']:.4f}"
     assert "int8 changes NDCG@10 by " in said
     card = (tmp_path / "shop" / "1" / "assets.extra" / "MODEL_CARD.md").read_text()
-    assert "This version holds them as int8" in card
+    assert "This version holds int8, in " in card
     reader = tf.train.load_checkpoint(str(tmp_path / "shop" / "1" / "variables" / "variables"))
     kept = reader.get_variable_to_dtype_map()
     sizes = {name: np.prod(shape) for name, shape in reader.get_variable_to_shape_map().items()}
