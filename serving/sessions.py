@@ -41,7 +41,11 @@ def open_session(path: Path, tags: set[str], intra_op: int, inter_op: int) -> tu
     saved = loader_impl.SavedModelLoader(str(path))
     meta = saved.get_meta_graph_def_from_tags(wanted)
     config = tf.compat.v1.ConfigProto(
-        intra_op_parallelism_threads=intra_op, inter_op_parallelism_threads=inter_op
+        intra_op_parallelism_threads=intra_op,
+        inter_op_parallelism_threads=inter_op,
+        # First runs optimise functions on these threads, for seconds. Were they shared, requests
+        # to the version that is being replaced would wait behind them.
+        use_per_session_threads=True,
     )
     _optimise_once(meta.graph_def)
     if _only_calls(meta):
