@@ -61,9 +61,10 @@ def read_samples(version: Path) -> Samples:
 
     found: dict[str, list[Request]] = {}
     model = ""
-    for path in sorted((version / REQUESTS).glob("*.pbtxt")):
+    for rows_path in sorted((version / REQUESTS).glob("*.rows.json")):  # Classify has none
+        path = rows_path.with_name(rows_path.name.removesuffix(".rows.json") + ".pbtxt")
         whole = text_format.Parse(path.read_text(encoding="utf-8"), predict_pb2.PredictRequest())
-        rows = json.loads(path.with_name(f"{path.stem}.rows.json").read_text(encoding="utf-8"))
+        rows = json.loads(rows_path.read_text(encoding="utf-8"))
         arrays = {name: from_proto(tensor) for name, tensor in whole.inputs.items()}
         model = whole.model_spec.name
         requests = []

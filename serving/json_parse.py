@@ -14,8 +14,15 @@ from serving.json_write import decimals
 from serving.status import ServingError, invalid
 
 _SPACE = re.compile(r"[ \t\n\r]*")
-# An exponent of three digits may be too large for a double; all others are not.
-_LARGE_EXPONENT = re.compile(r"[0-9][eE]\+?[0-9]{3}")
+# An exponent of three digits or as many digits as this may be too large for a double.
+_LARGE = re.compile(r"[0-9][eE]\+?[0-9]{3}|[0-9]{308}")
+# A string, ended or not: what is in it says nothing. No way back, so that time stays linear.
+_STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?'
+_STRING_OR_NUMBER = re.compile(rf"{_STRING}|(-?[0-9][0-9.eE+-]*)", re.DOTALL)
+# Words for numbers that Python does not know: Inf, -Inf and -NaN.
+_STRING_OR_WORD = re.compile(rf"{_STRING}|-?Inf(?:inity)?|-NaN", re.DOTALL)
+# What is left of 5. and 1e+ where Python has stopped to read a number.
+_HALF_NUMBER = re.compile(r"(?<=[0-9])(?:(\.)|[eE][+-]?)")
 _TOO_BIG = "Number too big to be stored in double."
 _WORDS = {
     "Expecting value": "Invalid value.",
@@ -33,8 +40,8 @@ _WORDS = {
 def parse(body: bytes) -> dict[str, Any]:
     """The document of a request: a JSON object.
 
-    NaN, Infinity and -Infinity are numbers; text after the object is ignored; of two equal keys
-    the first one counts. Bytes that are not UTF-8 survive, as surrogates, into strings.
+    NaN, Inf, Infinity and their negatives are numbers; text after the object is ignored; of two
+    equal keys the first one counts. Bytes that are not UTF-8 survive, as surrogates, into strings.
 
     Raises:
         ServingError: INVALID_ARGUMENT: no JSON, no object, or nested beyond what can be read.
@@ -50,18 +57,30 @@ def parse(body: bytes) -> dict[str, Any]:
     at = start.end() if start else 0
     if at == len(text):
         raise _error("The document is empty.", at)
-    decoder = _checking if _LARGE_EXPONENT.search(text) else _plain
+    document = _decode(text, at)
+    if not isinstance(document, dict):
+        raise invalid(f"JSON Value: {to_text(document)} Is not object")
+    return document
+
+
+def _decode(text: str, at: int) -> Any:
+    decoder = _checking if _LARGE.search(text) else _plain
     try:
-        document, _ = decoder.raw_decode(text, at)
+        return decoder.raw_decode(text, at)[0]
     except json.JSONDecodeError as error:
+        if text.startswith(("Inf", "-Inf", "-NaN"), error.pos):
+            spelt = _STRING_OR_WORD.sub(_spelt_out, text)
+            if spelt != text:
+                return _decode(spelt, at)
+        half = _HALF_NUMBER.match(text, error.pos)
+        if half:
+            part = "fraction part" if half[1] else "exponent"
+            raise _error(f"Miss {part} in number.", half.end()) from None
         raise _error(_words(error, text), error.pos) from None
     except RecursionError:
         raise invalid("JSON Parse error: nested too deeply") from None
     except (ValueError, OverflowError):
-        raise _error(_TOO_BIG, at) from None
-    if not isinstance(document, dict):
-        raise invalid(f"JSON Value: {to_text(document)} Is not object")
-    return document
+        raise _error(_TOO_BIG, _place_of_too_big(text, at)) from None
 
 
 def signature_name(document: dict[str, Any]) -> str:
@@ -149,8 +168,32 @@ def _float(text: str) -> float:
     return number
 
 
+def _int(text: str) -> int:
+    _float(text)
+    return int(text)
+
+
+def _spelt_out(found: re.Match[str]) -> str:
+    word = found[0]
+    if word.startswith('"'):
+        return word
+    return "NaN" if "N" in word else "-Infinity" if word.startswith("-") else "Infinity"
+
+
+def _place_of_too_big(text: str, at: int) -> int:
+    for found in _STRING_OR_NUMBER.finditer(text, at):
+        try:
+            if found[1]:
+                _float(found[1])
+        except OverflowError:
+            return found.start()
+        except ValueError:
+            break
+    return at
+
+
 _plain = json.JSONDecoder(object_pairs_hook=_first_of_each)
-_checking = json.JSONDecoder(object_pairs_hook=_first_of_each, parse_float=_float)
+_checking = json.JSONDecoder(object_pairs_hook=_first_of_each, parse_float=_float, parse_int=_int)
 
 
 def _words(error: json.JSONDecodeError, text: str) -> str:

@@ -111,6 +111,9 @@ class SavedModel:
         if found is not None:
             return found
         with self._making:
+            found = self._callables.get((feeds, fetches))
+            if found is not None:
+                return found
             from tensorflow.core.protobuf import config_pb2
 
             options = config_pb2.CallableOptions(feed=feeds, fetch=fetches)

@@ -28,7 +28,7 @@ def open_session(path: Path, tags: set[str], intra_op: int, inter_op: int) -> tu
         intra_op, inter_op: threads; 0 lets TensorFlow choose.
 
     Returns:
-        The session, and the MetaGraphDef without the functions of its graph.
+        The session, and the MetaGraphDef, which may have lost the functions of its graph.
 
     Raises:
         RuntimeError: there is no graph with these tags; or errors of TensorFlow's.
@@ -41,14 +41,19 @@ def open_session(path: Path, tags: set[str], intra_op: int, inter_op: int) -> tu
     saved = loader_impl.SavedModelLoader(str(path))
     meta = saved.get_meta_graph_def_from_tags(wanted)
     config = tf.compat.v1.ConfigProto(
-        intra_op_parallelism_threads=intra_op, inter_op_parallelism_threads=inter_op
+        intra_op_parallelism_threads=intra_op,
+        inter_op_parallelism_threads=inter_op,
+        # First runs optimise functions on these threads, for seconds. Were they shared, requests
+        # to the version that is being replaced would wait behind them.
+        use_per_session_threads=True,
     )
     _optimise_once(meta.graph_def)
+    functions = []
     if _only_calls(meta):
+        functions = _take_functions(meta.graph_def)
         # Each function is optimised where it is called. To do it for the whole graph as well
         # copies the library of all functions for every signature and leaves nothing better.
         config.graph_options.rewrite_options.disable_meta_optimizer = True
-    functions = _take_functions(meta.graph_def)
     graph = tf.Graph()
     with graph.as_default():
         session = tf.compat.v1.Session(graph=graph, config=config)
@@ -108,7 +113,7 @@ def _only_calls(meta: Any) -> bool:
 def _take_functions(graph: Any) -> list[Any]:
     """Removes the functions that can come in after the graph: all, or none.
 
-    A node whose operation is itself a function (TensorFlow 1) needs it to be there first.
+    A node whose operation is itself a function needs it to be there first.
     """
     functions = list(graph.library.function)
     names = {function.signature.name for function in functions}

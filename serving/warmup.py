@@ -45,8 +45,11 @@ def warm_up(servable: Servable, path: Path, repeats: int, metrics: Metrics) -> N
         records = list(itertools.islice(_records(file), MAX_RECORDS + 1))
         if len(records) > MAX_RECORDS:
             raise invalid(f"Number of warmup records exceeds the maximum ({MAX_RECORDS}).")
-        # The first run of a signature optimises its graph, on one processor.
-        with ThreadPoolExecutor(CPUS, "warm-up") as threads:
+        # The first run of a signature optimises its functions, on one processor. Half of them are
+        # left to requests. Where records could be merged it is one after the other: they need not
+        # fit each other.
+        workers = max(1, CPUS // 2) if servable.runner is servable.model else 1
+        with ThreadPoolExecutor(workers, "warm-up") as threads:
             runs = [
                 threads.submit(_replay, servable, record, max(1, repeats)) for record in records
             ]

@@ -10,12 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
 
 from serving.batching import BatchingRunner, Parameters, read_parameters
+from serving.keeper import Servable
 from serving.loader import SavedModel
 from serving.metrics import Metrics
 from serving.status import Code, ServingError
 from serving.tensors import Array
+from serving.warmup import FILE, warm_up
+from tests.serving.running import predict_request
 
 
 @pytest.fixture(scope="module")
@@ -243,3 +248,19 @@ def test_contradicting_parameters_are_refused(tmp_path: Path, text: str) -> None
     file.write_text(text)
     with pytest.raises(ServingError, match="INVALID_ARGUMENT"):
         read_parameters(file)
+
+
+def test_warm_up_records_need_not_fit_each_other(total: SavedModel, tmp_path: Path) -> None:
+    file = tmp_path / FILE
+    file.parent.mkdir()
+    with tf.io.TFRecordWriter(str(file)) as writer:
+        for length in range(1, 9):
+            record = prediction_log_pb2.PredictionLog()
+            request = predict_request("any", "total", x=np.ones((1, length), np.float32))
+            record.predict_log.request.CopyFrom(request)
+            writer.write(record.SerializeToString())
+    metrics = Metrics()
+    for runner in (total, BatchingRunner(total, Parameters(timeout=0.05), metrics)):
+        warm_up(Servable("m", 1, total, runner, []), tmp_path, 2, metrics)
+    assert metrics.warmup_records.total() == 16
+    assert metrics.wrapped_runs.total() == 16  # each alone, each twice

@@ -1,0 +1,80 @@
+"""A SavedModel comes into its session in pieces, and the interpreter is free in between."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from serving.loader import SavedModel
+
+LAYERS, SIGNATURES = 40, 8
+
+
+class Deep(tf.Module):
+    """Signatures that each call a function of many operations, as an exported recommender does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = tf.Variable(np.eye(4, dtype=np.float32))
+
+    def signature(self, number: int) -> tf.types.experimental.ConcreteFunction:
+        @tf.function
+        def inner(x: tf.Tensor) -> tf.Tensor:
+            for layer in range(LAYERS):
+                x = tf.reshape(x @ self.weights, tf.concat([tf.shape(x)[:-1], [4]], 0))
+                x = x + tf.cast(layer + number, tf.float32)
+            return x
+
+        @tf.function
+        def outer(x: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"y": inner(x)}
+
+        return outer.get_concrete_function(x=tf.TensorSpec([None, 4], tf.float32))
+
+
+@pytest.fixture(scope="module")
+def deep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    model = Deep()
+    folder = tmp_path_factory.mktemp("deep")
+    signatures = {f"s{number}": model.signature(number) for number in range(SIGNATURES)}
+    tf.saved_model.save(model, str(folder), signatures=signatures)
+    return folder
+
+
+def longest_pause(work: threading.Thread) -> float:
+    """Processor seconds that passed, at most, while this thread could not run."""
+    longest = 0.0
+    work.start()
+    while work.is_alive():
+        before = time.process_time()
+        time.sleep(0.001)
+        longest = max(longest, time.process_time() - before)
+    return longest
+
+
+def test_other_threads_run_during_a_load(deep: Path) -> None:
+    models: list[SavedModel] = []
+
+    def in_one_piece() -> None:
+        with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+            tf.compat.v1.saved_model.load(session, ["serve"], str(deep))
+
+    plain = longest_pause(threading.Thread(target=in_one_piece))
+    in_pieces = threading.Thread(target=lambda: models.append(SavedModel(deep, {"serve"})))
+    assert longest_pause(in_pieces) < plain / 2
+    models[0].close()
+
+
+def test_answers_are_those_of_the_functions(deep: Path) -> None:
+    model = SavedModel(deep, {"serve"})
+    x = np.arange(8, dtype=np.float32).reshape(2, 4)
+    for number in (0, SIGNATURES - 1):
+        signature = model.signatures[f"s{number}"]
+        [y] = model.run({signature.inputs["x"][0]: x}, [signature.outputs["y"]])
+        np.testing.assert_allclose(y, x + sum(range(LAYERS)) + LAYERS * number)
+    model.close()
