@@ -112,6 +112,8 @@ def train(config: RunConfig, folder: Path, resume: bool = False) -> Results:
     check_evaluation(config.evaluation)
     if config.text.text_encoder != "none" and config.model.model != "ledger":
         raise UserError(f"--text-encoder needs the ledger, {config.model.model} reads no texts")
+    if config.vectors.item_vectors and config.model.model != "ledger":
+        raise UserError(f"--item-vectors needs the ledger, {config.model.model} reads none")
     if config.tuning.tunes and config.text.text_encoder == "none":
         raise UserError("--text-tuning needs an encoder to tune: name one with --text-encoder")
     new = not folder.exists()
@@ -122,6 +124,7 @@ def train(config: RunConfig, folder: Path, resume: bool = False) -> Results:
 
 
 def _train(config: RunConfig, folder: Path) -> Results:
+    from tfrec.data.item_vectors import item_vectors
     from tfrec.data.sequences import count_items
     from tfrec.data.splits import SPLIT_FILE, load_split, make_split
 
@@ -147,10 +150,17 @@ def _train(config: RunConfig, folder: Path) -> Results:
 
     strategy = setup.make_strategy(config.training)
     texts = catalogue_vectors(data, config.text, folder, config.data.cache_folder)
+    vectors = item_vectors(config.vectors.item_vectors, data.items["item_id"].to_pylist(), folder)
     setup.seed_everything(config.training)
     train_sequences = split.train()
     with strategy.scope():
-        model = build_model(config.model, data, train_sequences, texts)
+        model = build_model(
+            config.model,
+            data,
+            train_sequences,
+            texts,
+            None if vectors is None else vectors.values,
+        )
         objective, batches = setup.make_objective_and_batches(
             config.training,
             config.model,
