@@ -35,6 +35,7 @@ from tfrec.interest.telling.wording import quoted
 from tfrec.models.build import category_matrix, category_names
 from tfrec.models.ledger import Ledger
 from tfrec.run import RunConfig
+from tfrec.text.chunks import as_read
 from tfrec.text.encoder import load_encoder
 from tfrec.trained import Trained
 
@@ -116,7 +117,9 @@ def assemble(
             found[method.__name__] = _of_user(answers, method)
         if model.tower.text_dim:
             encoder = load_encoder(config.text.text_encoder, config.text.text_max_length or None)
-            found["embed_text"] = NewItems(model, encoder, config.text).embed_text
+            found["embed_text"] = NewItems(
+                model, as_read(encoder, config.text), config.text
+            ).embed_text
             kept.append(encoder.tokenizer)
             weights += encoder.variables
     sizes = Sizes(

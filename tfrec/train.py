@@ -114,6 +114,11 @@ def train(config: RunConfig, folder: Path, resume: bool = False) -> Results:
         raise UserError(f"--text-encoder needs the ledger, {config.model.model} reads no texts")
     if config.vectors.item_vectors and config.model.model != "ledger":
         raise UserError(f"--item-vectors needs the ledger, {config.model.model} reads none")
+    if config.tuning.tunes and config.text.long_texts == "chunks":
+        raise UserError(
+            "--long-texts chunks reads texts with an encoder that is there: leave it out, or "
+            "--text-tuning"
+        )
     if config.tuning.tunes and config.text.text_encoder == "none":
         raise UserError("--text-tuning needs an encoder to tune: name one with --text-encoder")
     new = not folder.exists()

@@ -32,6 +32,7 @@ def ledger(world: Path) -> Iterator[Model]:
         learning_rate="0.05",
         text_encoder=str(world / "encoder"),
         text_max_length="16",
+        long_texts="chunks",
     )
     with served(run) as model:
         yield model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from tfrec.config import option
 from tfrec.errors import UserError
@@ -62,6 +63,11 @@ class TextConfig(TextReading):
         "sentence-transformers or tfrec.pretrain writes it; hf:<id>, downloaded once from the "
         "Hugging Face hub, e.g. hf:sentence-transformers/all-MiniLM-L6-v2; keras:<preset>, one of "
         "keras-hub, e.g. keras:bert_tiny_en_uncased. Used as it is, unless --text-tuning (ledger)",
+    )
+    long_texts: Literal["truncate", "chunks"] = option(
+        "truncate",
+        "of a text with more tokens than the encoder reads: its beginning alone, or the mean of "
+        "the vectors of chunks that hold all of it (without --text-tuning)",
     )
     text_batch_size: int = option(
         64, "texts per call of the encoder; does not change their vectors", metavar="N"
