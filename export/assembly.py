@@ -37,6 +37,7 @@ from tfrec.interest.telling.wording import quoted
 from tfrec.models.build import category_matrix, category_names
 from tfrec.models.ledger import Ledger
 from tfrec.run import RunConfig
+from tfrec.text.chunks import as_read
 from tfrec.text.encoder import load_encoder
 from tfrec.trained import Trained
 
@@ -115,9 +116,10 @@ def assemble(
             found[method.__name__] = _of_user(answers, method)
         if model.tower.text_dim:
             encoder = load_encoder(config.text.text_encoder, config.text.text_max_length or None)
+            reading = as_read(encoder, config.text)
             if model.user_texts is not None:
-                answers.teller = Teller(model.user_texts, encoder, config.text, model.max_length)
-            found["embed_text"] = NewItems(model, encoder, config.text, kept).embed_text
+                answers.teller = Teller(model.user_texts, reading, config.text, model.max_length)
+            found["embed_text"] = NewItems(model, reading, config.text, kept).embed_text
             tables.append(encoder.tokenizer)
             weights += encoder.variables
     sizes = Sizes(

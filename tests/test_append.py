@@ -45,6 +45,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [f"{name},{titles[n]},{KINDS[n % 2]}\n" for n, name in enumerate(IDS)]
     (folder / "items.csv").write_text(HEADER + "".join(rows), encoding="utf-8")
     make_scratch("tiny", titles, folder / "encoder")
+    # Pictures of one kind are alike; the first item has none.
+    pictures = np.eye(2)[np.arange(1, len(IDS)) % 2] + rng.normal(0, 0.1, (len(IDS) - 1, 2))
+    np.save(folder / "image.npy", pictures)
+    (folder / "image.ids.txt").write_text("\n".join(IDS[1:]) + "\n")
     return folder
 
 
@@ -57,16 +61,20 @@ def run(world: Path) -> Path:
         facets="1",
         deletion_loss="0",
         text_encoder=str(world / "encoder"),
+        item_vectors=str(world / "image.npy"),
         batch_size="4",
         learning_rate="0.02",
-        epochs="5",
+        epochs="15",
     )
 
 
 @pytest.fixture(scope="module")
 def longer(world: Path, run: Path) -> Path:
     (world / "new.csv").write_text(NEW, encoding="utf-8")
-    assert append.main([str(run), str(world / "new.csv")]) == 0
+    np.save(world / "new.npy", np.array([[0.0, 1.0], [1.0, 0.0]]))
+    (world / "new.ids.txt").write_text("moon x\nsong y\n")
+    argv = [str(run), str(world / "new.csv"), "--item-vectors", str(world / "new.npy")]
+    assert append.main(argv) == 0
     return world / "ledger+2"
 
 
@@ -122,14 +130,34 @@ def test_the_new_run_is_measured_asked_and_exported(run: Path, longer: Path) -> 
         np.testing.assert_allclose(items["embedding"], expected, atol=1e-4)
 
 
-def test_more_may_join_later(world: Path, longer: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (world / "later.jsonl").write_text('{"item_id": "z", "title": "a song", "kinds": "Love"}\n')
+def test_more_may_join_later_by_a_vector_alone_or_without_one(
+    world: Path, longer: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = {"item_id": "w", "title": "a song", "kinds": "Love"}, {"item_id": "z", "title": ""}
+    lines = [json.dumps(row) + "\n" for row in said]
+    (world / "later.jsonl").write_text("".join(lines))
+    np.save(world / "later.npy", np.array([[0.0, 1.0], [9.0, 9.0]]))
+    (world / "later.ids.txt").write_text("z\nnobody\n")
     out = world / "later"
-    assert append.main([str(longer), str(world / "later.jsonl"), "--out", str(out)]) == 0
-    assert "1 items joined" in capsys.readouterr().out
-    cold = np.asarray(opened(out).model.tower.cold)  # type: ignore[attr-defined]
-    assert cold[-3:].all()
-    assert json.loads((out / "appended.json").read_text())["items"] == ["z"]
+    argv = [str(longer), str(world / "later.jsonl"), "--out", str(out)]
+    assert append.main(argv) == 2
+    assert "z. Give each a text or vector or category" in capsys.readouterr().err
+    assert append.main([*argv, "--item-vectors", str(world / "later.npy")]) == 0
+    printed = capsys.readouterr().out
+    assert "vectors of 2 for 1 items; 1 items have none; 1 are of no item here" in printed
+    assert "2 items joined" in printed
+    found = opened(out)
+    tower = found.model.tower  # type: ignore[attr-defined]
+    assert np.asarray(tower.cold)[-4:].all()
+    known = np.asarray(tower.vectors)[-4:].any(axis=1)
+    assert known.tolist() == [True, True, False, True]
+    assert json.loads((out / "appended.json").read_text())["items"] == ["w", "z"]
+    # Odd items are of Space: their pictures are like that of z.
+    vectors = np.asarray(tower())
+    like = vectors[:40] @ vectors[-1]
+    names = found.data.items["item_id"].to_pylist()[:40]
+    odd = np.array([IDS.index(name) % 2 == 1 for name in names])
+    assert like[odd].mean() > like[~odd].mean() + 0.5
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,7 @@ def test_a_run_keeps_its_vectors_and_opens_without_the_encoder(folder: Path) -> 
         ({"text_encoder": "nowhere"}, "nowhere"),
         ({"text_template": "{plot}"}, "plot"),
         ({"model": "sasrec"}, "--text-encoder needs the ledger"),
+        ({"long_texts": "chunks", "text_tuning": "lora"}, "--long-texts chunks"),
         ({"text_encoder": "scratch:tiny"}, "tfrec.pretrain --encoder scratch:tiny"),
     ],
 )

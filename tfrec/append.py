@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import functools
 import json
 import os
 import shutil
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     import pyarrow
 
     from tfrec.data.prepared import PreparedData
+    from tfrec.data.sequences import Bool
     from tfrec.data.user_texts import UserTexts
     from tfrec.evaluation.results import Results
     from tfrec.models.ledger import Ledger
@@ -40,6 +40,7 @@ EXAMPLES = """\
 examples:
   python -m tfrec.append runs/shop new.csv                    makes runs/shop+2 of two new items
   python -m tfrec.append runs/shop new.csv --out runs/monday
+  python -m tfrec.append runs/shop new.csv --item-vectors new.npy   of a run with --item-vectors
   python -m export runs/monday models/shop                    and they are recommended
 
 The file has the columns of the run's catalogue: item_id, its texts, its categories. RUN stays as it
@@ -62,6 +63,13 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "items", metavar="ITEMS", help="CSV, TSV, JSON Lines or Parquet; one row each"
     )
+    made.add_argument(
+        "--item-vectors",
+        metavar="FILE,…",
+        default="",
+        help="vectors of the new items, as many files as the run has and in the same order; items "
+        "may go without",
+    )
     made.add_argument("--out", metavar="RUN", type=Path, help="the new run (default RUN+<items>)")
     return made
 
@@ -69,17 +77,21 @@ def parser() -> argparse.ArgumentParser:
 @command
 def main(argv: Sequence[str]) -> int:
     flags = parser().parse_args(argv)
-    append_items(flags.run, flags.items, flags.out)
+    files = [part.strip() for part in flags.item_vectors.split(",") if part.strip()]
+    append_items(flags.run, flags.items, flags.out, files)
     return 0
 
 
-def append_items(run: Path, items: str, out: Path | None = None) -> Path:
+def append_items(
+    run: Path, items: str, out: Path | None = None, vectors: Sequence[str] = ()
+) -> Path:
     """A run like another, whose catalogue has more items.
 
     Arguments:
-        run: of a ledger that reads texts or categories, finished.
+        run: of a ledger that reads texts, categories or vectors of items, finished.
         items: the file, with the columns of the run's catalogue.
         out: the folder of the new run; None: the old one's name, "+" and the number of new items.
+        vectors: files with vectors of the new items, see `tfrec.data.item_vectors`.
 
     Returns:
         The new run: exported, asked and evaluated like any other, and complete or not there.
@@ -100,12 +112,12 @@ def append_items(run: Path, items: str, out: Path | None = None) -> Path:
         data = load_data(run, config)
         if config.model.model != "ledger":
             raise UserError(f"{run} is a {config.model.model}: only a ledger places new items")
-        rows = _new_rows(data, config, run, items)
+        rows = _new_rows(data, config, run, items, vectors)
         out = out or run.with_name(f"{run.name}+{len(rows)}")
         if out.exists():
             raise UserError(f"{out} is there already. Choose another folder with --out")
         with new_folder(out) as folder:
-            results = _extend(run, folder, config, data, rows)
+            results = _extend(run, folder, config, data, rows, vectors)
             link_data(folder, out / PREPARED)
     say()
     say(console_table(results))
@@ -114,32 +126,56 @@ def append_items(run: Path, items: str, out: Path | None = None) -> Path:
     return out
 
 
-def _new_rows(data: PreparedData, config: RunConfig, run: Path, items: str) -> pyarrow.Table:
+def _new_rows(
+    data: PreparedData, config: RunConfig, run: Path, items: str, vectors: Sequence[str]
+) -> pyarrow.Table:
     """What the file holds that the run does not have.
 
     Raises:
         UserError: see `append_items`.
     """
+    import numpy as np
+
+    from tfrec.data.item_vectors import kept_vectors
     from tfrec.data.new_items import read_new_items
     from tfrec.models.build import category_names
     from tfrec.text.catalogue_vectors import texts_of
 
     kinds = category_names(data)
-    texts = None
-    if config.text.text_encoder != "none":
-        texts = functools.partial(texts_of, names=data.meta.text_columns, config=config.text)
-    elif not kinds:
+    reads_texts = config.text.text_encoder != "none"
+    kept = kept_vectors(run)
+    if vectors and kept is None:
+        raise UserError(f"{run} was trained without --item-vectors, so it cannot read any")
+    ways = {"text": reads_texts, "vector": kept is not None, "category that is known": bool(kinds)}
+    if not any(ways.values()):
         raise UserError(
             f"{run} reads neither texts nor categories, so nothing could place a new item. Train "
-            "with --items and --categories, or with --text and --text-encoder"
+            "with --items and --categories, with --text and --text-encoder, or --item-vectors"
         )
-    return read_new_items(items, data, config.data, kinds, texts)
+
+    def described(rows: pyarrow.Table) -> Bool:
+        told = np.zeros(len(rows), bool)
+        if reads_texts:
+            told |= np.array([bool(t) for t in texts_of(rows, data.meta.text_columns, config.text)])
+        if kept is not None and vectors:
+            longer = kept.and_new(vectors, rows["item_id"].to_pylist())
+            told |= longer.values[data.num_items :].any(axis=1)
+        return told
+
+    wanted = " or ".join(name for name, read in ways.items() if read)
+    return read_new_items(items, data, config.data, kinds, described, wanted)
 
 
 def _extend(
-    run: Path, folder: Path, config: RunConfig, data: PreparedData, rows: pyarrow.Table
+    run: Path,
+    folder: Path,
+    config: RunConfig,
+    data: PreparedData,
+    rows: pyarrow.Table,
+    vectors: Sequence[str],
 ) -> Results:
     """Writes the new run into an empty folder, and ranks its test cases."""
+    from tfrec.data.item_vectors import kept_vectors, matched
     from tfrec.data.prepared import PreparedData
     from tfrec.data.splits import LABEL_FILE, SPLIT_FILE
     from tfrec.evaluate import ranked
@@ -166,8 +202,16 @@ def _extend(
     link_data(folder, folder / PREPARED)
     longer = PreparedData.open(folder / PREPARED)
     texts = _write_texts(run, folder, longer, with_own_encoder(run, config), len(rows))
+    values = None
+    if (kept := kept_vectors(run)) is not None:
+        ids = rows["item_id"].to_pylist()
+        for file in vectors:
+            say(matched(Path(file), ids).said)
+        more = kept.and_new(vectors, ids)
+        more.save(folder)
+        values = more.values
     users = kept_user_texts(longer, config.text, folder)
-    model = _grown(before.model, longer, before.split.train(), config, texts, users)
+    model = _grown(before.model, longer, before.split.train(), config, texts, users, values)
     state = {"epoch": before.epoch - 1}
     checkpoint.save(folder / CHECKPOINTS / loop.BEST, model.variables, state)
     readouts.with_items(len(rows)).save(folder)
@@ -222,15 +266,16 @@ def _grown(
     config: RunConfig,
     texts: np.ndarray[Any, Any] | None,
     users: UserTexts | None,
+    vectors: np.ndarray[Any, Any] | None,
 ) -> Ledger:
     """The model with rows for the new items.
 
     What was learned or counted of the old items stays. What a fresh model knows of the new ones is
-    theirs: texts, categories, expected popularity. What it would have to learn is 0.
+    theirs: texts, categories, vectors, expected popularity. What it would have to learn is 0.
     """
     from tfrec.models.build import build_model
 
-    fresh: Any = build_model(config.model, longer, train, texts, users)
+    fresh: Any = build_model(config.model, longer, train, texts, users, vectors)
     learned = {id(variable) for variable in fresh.trainable_variables}
     for old, new in zip(model.variables, fresh.variables, strict=True):
         value = old.numpy()

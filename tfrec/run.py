@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tfrec.atomic import write_text
 from tfrec.config import to_yaml
 from tfrec.console import say
-from tfrec.data.options import DataConfig, SplitConfig
+from tfrec.data.options import DataConfig, SplitConfig, VectorsConfig
 from tfrec.errors import Interrupted, UserError
 from tfrec.evaluation.options import EvaluationConfig
 from tfrec.models.options import ModelConfig
@@ -48,6 +48,7 @@ class RunConfig:
     split: SplitConfig = field(default_factory=SplitConfig)
     text: TextConfig = field(default_factory=TextConfig)
     tuning: TuningConfig = field(default_factory=TuningConfig)
+    vectors: VectorsConfig = field(default_factory=VectorsConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     losses: LossConfig = field(default_factory=LossConfig)

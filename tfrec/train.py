@@ -112,6 +112,13 @@ def train(config: RunConfig, folder: Path, resume: bool = False) -> Results:
     check_evaluation(config.evaluation)
     if config.text.text_encoder != "none" and config.model.model != "ledger":
         raise UserError(f"--text-encoder needs the ledger, {config.model.model} reads no texts")
+    if config.vectors.item_vectors and config.model.model != "ledger":
+        raise UserError(f"--item-vectors needs the ledger, {config.model.model} reads none")
+    if config.tuning.tunes and config.text.long_texts == "chunks":
+        raise UserError(
+            "--long-texts chunks reads texts with an encoder that is there: leave it out, or "
+            "--text-tuning"
+        )
     if config.tuning.tunes and config.text.text_encoder == "none":
         raise UserError("--text-tuning needs an encoder to tune: name one with --text-encoder")
     if config.tuning.tunes and (config.text.user_template or config.text.query_share):
@@ -127,6 +134,7 @@ def train(config: RunConfig, folder: Path, resume: bool = False) -> Results:
 
 
 def _train(config: RunConfig, folder: Path) -> Results:
+    from tfrec.data.item_vectors import item_vectors
     from tfrec.data.sequences import count_items
     from tfrec.data.splits import SPLIT_FILE, load_split, make_split
 
@@ -156,10 +164,18 @@ def _train(config: RunConfig, folder: Path) -> Results:
     cache = config.data.cache_folder
     users = user_texts(data, config.text, folder, cache)
     queries = practice_queries(data, config.text, cache, seed)
+    vectors = item_vectors(config.vectors.item_vectors, data.items["item_id"].to_pylist(), folder)
     setup.seed_everything(config.training)
     train_sequences = split.train()
     with strategy.scope():
-        model = build_model(config.model, data, train_sequences, texts, users)
+        model = build_model(
+            config.model,
+            data,
+            train_sequences,
+            texts,
+            users,
+            None if vectors is None else vectors.values,
+        )
         objective, batches = setup.make_objective_and_batches(
             config.training,
             config.model,

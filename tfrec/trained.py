@@ -30,6 +30,7 @@ def load_trained(run: Path, config: RunConfig) -> Trained:
     Raises:
         UserError: the run has no weights yet, or its data cannot be read.
     """
+    from tfrec.data.item_vectors import kept_vectors
     from tfrec.data.splits import load_split
     from tfrec.models.build import build_model
     from tfrec.text.catalogue_vectors import text_vectors
@@ -46,7 +47,15 @@ def load_trained(run: Path, config: RunConfig) -> Trained:
     split = load_split(run, data)
     setup.seed_everything(config.training)
     users = kept_user_texts(data, config.text, run)
-    model = build_model(config.model, data, split.train(), text_vectors(run), users)
+    vectors = kept_vectors(run)
+    model = build_model(
+        config.model,
+        data,
+        split.train(),
+        text_vectors(run),
+        users,
+        None if vectors is None else vectors.values,
+    )
     # Behind the model's own stand those of the encoder of its texts, if it was tuned.
     best = checkpoint.restore(weights, model.variables, leading=config.tuning.tunes)
     return Trained(data, split, model, best["epoch"] + 1)

@@ -35,6 +35,7 @@ def ledger(world: Path) -> Iterator[Model]:
         users=str(world / "users.csv"),
         user_template="{likes}",
         query_share="0.2",
+        long_texts="chunks",
     )
     with served(run) as model:
         yield model

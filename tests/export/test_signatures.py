@@ -33,6 +33,7 @@ from tfrec.interest.strength_lines import StrengthWeights
 from tfrec.interest.telling.sentences import explain_in_words
 from tfrec.models.build import category_matrix, category_names
 from tfrec.models.expected_popularity import fit_popularity
+from tfrec.text.chunks import as_read
 from tfrec.text.cleaning import clean
 from tfrec.text.encoder import load_encoder
 
@@ -308,20 +309,23 @@ def test_a_text_is_placed_as_an_item_of_which_nothing_else_is_known(
     ledger: Model, run: LedgerRun
 ) -> None:
     model = run.reader.model
-    texts = ["The 3th <b>moon</b>", "", "a comedy about 東京"]
+    long = "the 3th moon and " * 9
+    texts = ["The 3th <b>moon</b>", "", "a comedy about 東京", long]
     found = ledger.served.ask("embed_text", texts=texts)["embedding"]
     encoder = load_encoder(run.config.text.text_encoder, run.config.text.text_max_length)
-    vectors = encoder(tf.constant(clean(texts, run.config.text))).numpy()
+    read = tf.constant(clean(texts, run.config.text))
+    vectors = as_read(encoder, run.config.text)(read).numpy()
+    assert np.abs(vectors[3] - encoder(read)[3]).max() > 1e-3  # not its beginning alone
     vectors[1] = 0  # as `catalogue_vectors` has it
-    # The catalogue with three more items, which have neither an id nor a category.
+    # The catalogue with four more items, which have neither an id nor a category.
     tower, width = model.tower, model.facets * model.facet_dim
     placed = tower.norm(vectors @ tower.text_projection.numpy())
-    blocks = np.asarray(model.item_block(placed)).reshape(3, model.facets, model.facet_dim)
+    blocks = np.asarray(model.item_block(placed)).reshape(4, model.facets, model.facet_dim)
     blocks = blocks * np.asarray(model.membership(placed))[..., None]
     table = tower()
     mine = np.asarray(model.item_block(table)).reshape(-1, model.facets, model.facet_dim)
     mine = mine * np.asarray(model.membership(table))[..., None]
-    expected = (blocks - mine.mean(axis=0)).reshape(3, width)
+    expected = (blocks - mine.mean(axis=0)).reshape(4, width)
     np.testing.assert_allclose(found[:, :width], expected, **CLOSE)
     line = fit_popularity(
         np.asarray(model.popularity), [tower.texts.numpy()], np.asarray(tower.cold) > 0

@@ -36,7 +36,7 @@ def test_a_fresh_ledger_knows_the_scale_of_strengths_and_what_items_get(tmp_path
     np.testing.assert_array_equal(model.strength.by_item, planted)
 
 
-def test_cold_items_are_those_that_only_a_category_or_a_text_can_place(tmp_path: Path) -> None:
+def test_cold_items_are_those_that_something_else_than_an_event_can_place(tmp_path: Path) -> None:
     shelves = [["a"] if n % 2 else [] for n in range(NUM_ITEMS)]
     names = pyarrow.table(
         {"item_id": [str(n) for n in range(NUM_ITEMS)], "categories": shelves},
@@ -61,8 +61,12 @@ def test_cold_items_are_those_that_only_a_category_or_a_text_can_place(tmp_path:
     told = line.of([part[cold] for part in parts])
     assert np.ptp(told) > 0.01
     np.testing.assert_allclose(popularity[:, cold], told.T, atol=1e-5)
-    vectors = np.asarray(model.strength.target_vectors)
-    assert not vectors[cold].any()
-    assert vectors[~cold].all()
+    targets = np.asarray(model.strength.target_vectors)
+    assert not targets[cold].any()
+    assert targets[~cold].all()
+    vectors = np.eye(NUM_ITEMS, 2, k=-3, dtype=np.float32)
+    model = build_model(config, data, train, vectors=vectors)
+    np.testing.assert_array_equal(cold_items(model), ~taken & (shelved | vectors.any(axis=1)))
+    np.testing.assert_array_equal(model.tower.vectors, vectors)
     sasrec = build_model(replace(config, model="sasrec"), data, train)
     assert cold_items(sasrec) is None

@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 from tests.models.test_sasrec import norm
 from tfrec.models.item_tower import ItemTower
 
-ITEMS, DIM, CATEGORIES, TEXT = 400, 8, 3, 5
+ITEMS, DIM, CATEGORIES, TEXT, VECTOR = 400, 8, 3, 5, 4
 
 
-def tower(num_categories: int, text_dim: int, id_dropout: float = 0.5) -> ItemTower:
+def tower(
+    num_categories: int, text_dim: int, id_dropout: float = 0.5, vector_dim: int = 0
+) -> ItemTower:
     keras.utils.set_random_seed(0)
-    made = ItemTower(ITEMS, DIM, num_categories, text_dim, id_dropout)
+    made = ItemTower(ITEMS, DIM, num_categories, text_dim, id_dropout, vector_dim)
     made.build()
     random = np.random.default_rng(0)
     for weight in made.trainable_variables:
@@ -28,6 +30,10 @@ def tower(num_categories: int, text_dim: int, id_dropout: float = 0.5) -> ItemTo
         texts = random.normal(size=(ITEMS, text_dim))
         texts[::20] = 0  # items without a text
         made.texts.assign(texts)
+    if vector_dim:
+        vectors = random.normal(size=(ITEMS, vector_dim))
+        vectors[::30] = 0  # items that have none
+        made.vectors.assign(vectors)
     return made
 
 
@@ -37,12 +43,19 @@ def side(made: ItemTower) -> NDArray[np.float64]:
         total += np.asarray(made.categories, float) @ np.asarray(made.category_embedding, float)
     if made.text_dim:
         total += np.asarray(made.texts, float) @ np.asarray(made.text_projection, float)
+    if made.vector_dim:
+        total += np.asarray(made.vectors, float) @ np.asarray(made.vector_projection, float)
     return total
 
 
-@pytest.mark.parametrize(("categories", "text"), [(0, 0), (CATEGORIES, 0), (0, TEXT), (3, 5)])
-def test_a_vector_is_the_normalised_sum_of_what_is_known(categories: int, text: int) -> None:
-    made = tower(categories, text)
+@pytest.mark.parametrize(
+    ("categories", "text", "vector"),
+    [(0, 0, 0), (CATEGORIES, 0, 0), (0, TEXT, 0), (0, 0, VECTOR), (CATEGORIES, TEXT, VECTOR)],
+)
+def test_a_vector_is_the_normalised_sum_of_what_is_known(
+    categories: int, text: int, vector: int
+) -> None:
+    made = tower(categories, text, vector_dim=vector)
     expected = norm(np.asarray(made.ids, float) + side(made), made.norm)
     np.testing.assert_allclose(np.asarray(made()), expected, rtol=1e-4, atol=1e-4)
 

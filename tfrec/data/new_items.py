@@ -30,7 +30,8 @@ def read_new_items(
     data: PreparedData,
     config: DataConfig,
     categories: Sequence[str],
-    texts: Callable[[pyarrow.Table], Sequence[str]] | None,
+    described: Callable[[pyarrow.Table], Bool] | None,
+    wanted: str,
 ) -> pyarrow.Table:
     """The rows of a file that a catalogue does not have, with the catalogue's columns.
 
@@ -39,10 +40,12 @@ def read_new_items(
         data: with the catalogue.
         config: that the catalogue was read with.
         categories: those that may stay; others are taken off, and named.
-        texts: rows -> their texts, "" where nothing is said; None where no text is read.
+        described: rows -> which of them are told by something else than categories; None where
+            nothing else is read.
+        wanted: what places an item, for a message.
 
     Raises:
-        UserError: a row cannot be used, or says nothing in a category or a text; or none is new.
+        UserError: a row cannot be used, or nothing is said of an item; or none is new.
     """
     import pyarrow
     import pyarrow.compute as pc
@@ -57,13 +60,13 @@ def read_new_items(
     told = np.zeros(len(table), bool)
     if categories:
         table, told = _with_known_categories(table, set(categories))
-    if texts is not None:
-        told |= np.array([bool(text) for text in texts(table)])
+    if described is not None:
+        told |= described(table)
     if not told.all():
         silent = table["item_id"].filter(pyarrow.array(~told)).to_pylist()
         raise UserError(
             f"{items} says nothing of {count(len(silent))} items to place them by: "
-            f"{_few(silent)}. Give each a {'text' if texts else 'category that is known'}"
+            f"{_few(silent)}. Give each a {wanted}"
         )
     return table
 

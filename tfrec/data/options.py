@@ -75,6 +75,23 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
+class VectorsConfig:
+    """Vectors of items that are there already.
+
+    Example:
+        >>> VectorsConfig(item_vectors=["image.npy", "sound.parquet"]).item_vectors[0]
+        'image.npy'
+    """
+
+    item_vectors: list[str] = option(
+        [],
+        "files with a vector per item, of pictures, sounds or anything: X.npy with X.ids.txt "
+        "beside it, one item_id per line; or Parquet with item_id and one column of lists (ledger)",
+        metavar="FILE,…",
+    )
+
+
+@dataclass(frozen=True)
 class SplitConfig:
     """The split."""
 

@@ -38,6 +38,7 @@ def build_model(
     train: Sequences,
     texts: npt.NDArray[np.float32] | None = None,
     users: UserTexts | None = None,
+    vectors: npt.NDArray[np.float32] | None = None,
 ) -> SequenceModel:
     """A built model with fresh weights.
 
@@ -47,6 +48,7 @@ def build_model(
         train: training events, from which the ledger takes what is popular and how strengths vary.
         texts: one vector per item, [I, text_dim]; None for a model that reads no texts.
         users: their texts; None for a model that reads none of users.
+        vectors: other vectors of the items, [I, vector_dim]; None for none.
 
     Raises:
         UserError: the options do not fit together.
@@ -78,7 +80,9 @@ def build_model(
 
     model: Any
     if config.model == "ledger":
-        return _build_ledger(config, data, train, texts, users)  # type: ignore[no-any-return]
+        return _build_ledger(  # type: ignore[no-any-return]
+            config, data, train, texts, users, vectors
+        )
     if config.model == "sasrec":
         from tfrec.models.sasrec import SASRec
 
@@ -112,6 +116,7 @@ def _build_ledger(
     train: Sequences,
     texts: npt.NDArray[np.float32] | None,
     users: UserTexts | None,
+    vectors: npt.NDArray[np.float32] | None,
 ) -> Any:
     from tfrec.data.popularity import popularity_by_period
     from tfrec.data.strengths import item_strengths, strength_scale
@@ -119,10 +124,10 @@ def _build_ledger(
     from tfrec.models.ledger import Ledger
 
     categories = category_matrix(data)
-    cold = described_alone(train, data.num_items, categories, texts)
+    cold = described_alone(train, data.num_items, categories, texts, vectors)
     popularity = popularity_by_period(train, data.num_items, config.periods, cold)
     if cold.any():
-        parts = [part for part in (categories, texts) if part is not None]
+        parts = [part for part in (categories, texts, vectors) if part is not None]
         expected = fit_popularity(popularity.logarithm, parts, cold)
         popularity.logarithm[:, cold] = expected.of([part[cold] for part in parts]).T
     model = Ledger(
@@ -144,6 +149,7 @@ def _build_ledger(
         text_dim=0 if texts is None else texts.shape[1],
         num_actions=max(len(data.meta.actions), 1) + (0 if users is None else len(users.kinds)),
         num_periods=len(popularity.starts),
+        vector_dim=0 if vectors is None else vectors.shape[1],
     )
     model.build()
     model.user_texts = users
@@ -152,13 +158,15 @@ def _build_ledger(
     scale = strength_scale(train)
     model.strength_scale.assign(np.asarray(scale, np.float32))
     # A cold item's would stay as they were drawn.
-    vectors = model.strength.target_vectors
-    vectors.assign(np.where(cold[:, None], 0.0, vectors))
+    targets = model.strength.target_vectors
+    targets.assign(np.where(cold[:, None], 0.0, targets))
     model.strength.by_item.assign(item_strengths(train, data.num_items, scale))
     if categories is not None:
         model.tower.categories.assign(categories)
     if texts is not None:
         model.tower.texts.assign(texts)
+    if vectors is not None:
+        model.tower.vectors.assign(vectors)
     return model
 
 
@@ -181,8 +189,8 @@ def described_alone(
     Arguments:
         train: training events.
         num_items: size of the catalogue, I.
-        descriptions: of every item as a row, categories or a text vector; rows of zeros, and None,
-            say nothing.
+        descriptions: of every item as a row, categories or a vector; rows of zeros, and None, say
+            nothing.
     """
     described = np.zeros(num_items, bool)
     for matrix in descriptions:

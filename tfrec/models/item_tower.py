@@ -1,4 +1,4 @@
-"""One vector per item from all that is known about it: id, categories, text vector."""
+"""One vector per item from all that is known about it: id, categories, text, other vectors."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("tfrec")
 class ItemTower(keras.layers.Layer):
-    """e_i = LN(m_i · E_id[i] + Σ_c share_ic · E_c + W_t · text_i), for the whole catalogue at once.
+    """e_i = LN(m_i · E_id[i] + Σ_c share_ic · E_c + W_t · text_i + W_v · vector_i), of all items.
 
-    m_i drops the id of a random item in training, so that categories and text alone learn to
-    place an item that nobody has taken yet (DropoutNet: Volkovs et al., NeurIPS 2017, §3.3). It is
-    never dropped where there is nothing else to go by, and always where it taught nothing: `cold`.
+    m_i drops the id of a random item in training, so that categories, texts and vectors alone
+    learn to place an item that nobody has taken yet (DropoutNet: Volkovs et al., NeurIPS 2017,
+    §3.3). It is never dropped where there is nothing else to go by, and always where it taught
+    nothing: `cold`.
 
     Arguments:
         num_items: size of the catalogue, I.
@@ -24,10 +25,12 @@ class ItemTower(keras.layers.Layer):
         num_categories: columns of the category shares, 0 without categories.
         text_dim: width of the text vectors, 0 without texts.
         id_dropout: probability that an item's id is dropped in a training step.
+        vector_dim: width of other vectors of the items, 0 without.
 
     Weights beside the trained ones, to be assigned after building: `categories` float
     [I, num_categories], rows are shares that sum to 1 (or to 0 for an item without categories);
-    `texts` float [I, text_dim]; `cold` float [I], 1 for an item without a training event.
+    `texts` float [I, text_dim]; `vectors` float [I, vector_dim]; `cold` float [I], 1 for an item
+    without a training event.
 
     Returns:
         float [I, D].
@@ -44,6 +47,7 @@ class ItemTower(keras.layers.Layer):
         num_categories: int = 0,
         text_dim: int = 0,
         id_dropout: float = 0.15,
+        vector_dim: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -52,6 +56,7 @@ class ItemTower(keras.layers.Layer):
         self.num_categories = num_categories
         self.text_dim = text_dim
         self.id_dropout = id_dropout
+        self.vector_dim = vector_dim
         self.norm = keras.layers.LayerNormalization(epsilon=1e-6)
         self.seeds = keras.random.SeedGenerator()
         self._texts_now: Any = None
@@ -79,6 +84,9 @@ class ItemTower(keras.layers.Layer):
                 name="texts",
             )
             self.text_projection = table("text_projection", self.text_dim)
+        if self.vector_dim:
+            self.vectors = known("vectors", self.vector_dim)
+            self.vector_projection = table("vector_projection", self.vector_dim)
         self.cold = self.add_weight(
             shape=(self.num_items,), initializer="zeros", trainable=False, name="cold"
         )
@@ -105,6 +113,8 @@ class ItemTower(keras.layers.Layer):
             parts.append(ops.matmul(self.categories, self.category_embedding))
         if self.text_dim:
             parts.append(self._projected(self._read_texts()))
+        if self.vector_dim:
+            parts.append(ops.matmul(self.vectors, self.vector_projection))
         return sum(parts[1:], parts[0]) if parts else None
 
     def text_side(self, items: Any) -> Any:
@@ -142,4 +152,5 @@ class ItemTower(keras.layers.Layer):
             "num_categories": self.num_categories,
             "text_dim": self.text_dim,
             "id_dropout": self.id_dropout,
+            "vector_dim": self.vector_dim,
         }

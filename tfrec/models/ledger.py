@@ -64,7 +64,7 @@ class Ledger(keras.Model):
         request_time: whether the weights know the time of the request, or only that of the newest
             event.
         residual: adds the deep line "context" r = <W h_t, õ_r,i>, which no past event explains.
-        id_dropout, num_categories, text_dim: see `ItemTower`.
+        id_dropout, num_categories, text_dim, vector_dim: see `ItemTower`.
         num_actions: size of the action vocabulary.
         num_periods: W, periods of popularity.
 
@@ -112,6 +112,7 @@ class Ledger(keras.Model):
         text_dim: int = 0,
         num_actions: int = 1,
         num_periods: int = 1,
+        vector_dim: int = 0,
         **kwargs: Any,
     ) -> None:
         # In mixed precision the sublayers compute in bfloat16; times, ages and the sums of lines
@@ -119,7 +120,7 @@ class Ledger(keras.Model):
         super().__init__(autocast=False, **kwargs)
         width = facets * facet_dim
         # Layers
-        self.tower = ItemTower(num_items, dim, num_categories, text_dim, id_dropout)
+        self.tower = ItemTower(num_items, dim, num_categories, text_dim, id_dropout, vector_dim)
         start = keras.initializers.TruncatedNormal(stddev=0.02)
         self.action_embedding = keras.layers.Embedding(
             num_actions, dim, embeddings_initializer=start
@@ -440,6 +441,7 @@ class Ledger(keras.Model):
             "text_dim": self.tower.text_dim,
             "num_actions": self.num_actions,
             "num_periods": self.num_periods,
+            "vector_dim": self.tower.vector_dim,
             "name": self.name,
         }
 

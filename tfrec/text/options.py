@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from tfrec.config import option
 from tfrec.errors import UserError
@@ -73,6 +74,11 @@ class TextConfig(TextReading):
         "share of the events before which training puts a search for words of the event's item, so "
         "that the ledger learns to read queries; 0: it reads none",
         metavar="SHARE",
+    )
+    long_texts: Literal["truncate", "chunks"] = option(
+        "truncate",
+        "of a text with more tokens than the encoder reads: its beginning alone, or the mean of "
+        "the vectors of chunks that hold all of it (without --text-tuning)",
     )
     text_batch_size: int = option(
         64, "texts per call of the encoder; does not change their vectors", metavar="N"

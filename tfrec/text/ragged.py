@@ -8,6 +8,13 @@ from typing import Any
 import tensorflow as tf
 
 
+def repeated(ids: list[int], count: Any) -> Any:
+    """The same int32 numbers in each of `count` rows, [count, (ids)]."""
+    splits = tf.range(count + 1) * len(ids)
+    values = tf.tile(tf.constant(ids, tf.int32), count[tf.newaxis])
+    return tf.RaggedTensor.from_row_splits(values, splits, validate=False)
+
+
 def beside(parts: Sequence[Any]) -> Any:
     """Rows of each [N, (a)], [N, (b)], … one after the other, [N, (a + b + …)].
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfrec.errors import UserError
 from tfrec.text.added_tokens import AddedToken, AddedTokens
-from tfrec.text.ragged import beside
+from tfrec.text.ragged import beside, repeated
 from tfrec.text.subwords import BytePairs, WordPiece
 from tfrec.text.tokenizer_files import pair
 from tfrec.text.words import BertWords, ByteLevelWords, Normaliser, lowercase
@@ -123,7 +123,7 @@ class Tokenizer:
         with tf.device("/CPU:0"):
             tokens = tokens[:, -self._room :] if self._keeps_end else tokens[:, : self._room]
             count = tokens.nrows()
-            parts = [_repeated(self.prefix, count), tokens, _repeated(self.suffix, count)]
+            parts = [repeated(self.prefix, count), tokens, repeated(self.suffix, count)]
             return beside(parts)
 
     def _cut_before(self, texts: Any) -> Any:
@@ -166,13 +166,6 @@ def _with_added(cut: AddedTokens | None, texts: Any, plain: Callable[[Any], Any]
         tf.boolean_mask(ids, ids >= 0), tf.cast(ids >= 0, tf.int64), validate=False
     )
     return _joined(beside([added, plain(pieces)]), splits)
-
-
-def _repeated(ids: list[int], count: Any) -> Any:
-    """The same ids in each of `count` rows."""
-    splits = tf.range(count + 1) * len(ids)
-    values = tf.tile(tf.constant(ids, tf.int32), count[tf.newaxis])
-    return tf.RaggedTensor.from_row_splits(values, splits, validate=False)
 
 
 def _around(fast: Any) -> tuple[list[int], list[int]]:

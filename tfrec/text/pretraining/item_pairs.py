@@ -116,7 +116,8 @@ def together(train: Sequences, texts: Sequence[str], window: int) -> tuple[list[
     numbers: dict[str, int] = {}
     of_item = np.array([numbers.setdefault(text, len(numbers)) if text else -1 for text in texts])
     shape = (len(numbers), len(numbers))
-    counts = csr_matrix(shape, dtype=np.int64)
+    nothing = np.zeros(0, np.int64)
+    counts = csr_matrix((nothing, (nothing, nothing)), shape=shape)
     for start in range(0, len(train), _BLOCK):
         block = train.take(slice(start, start + _BLOCK))
         found = of_item[block.items()]
