@@ -9,8 +9,9 @@ its cases, whose histories are the last n of the five events before it, so that 
 same. The whole catalogue is ranked, seen items removed. A profile is made of what the users' table
 says. A query is up to four words of the target's own text, as somebody types who looks for a known
 item: it tells much about the target and is compared with a TF-IDF search for the same words, never
-with what has no query. Training has put such searches before other events with the same items. Two ledgers are trained, one that reads profiles and queries, one that reads
-neither; both read the items' texts. Finished runs in --out are not trained again.
+with what has no query. Training has put such searches before other events with the same items. Two
+ledgers are trained, one that reads profiles and queries, one that reads neither; both read the
+items' texts. Finished runs in --out are not trained again.
 """
 
 from __future__ import annotations
