@@ -9,8 +9,9 @@ its cases, whose histories are the last n of the five events before it, so that 
 same. The whole catalogue is ranked, seen items removed. A profile is made of what the users' table
 says. A query is up to four words of the target's own text, as somebody types who looks for a known
 item: it tells much about the target and is compared with a TF-IDF search for the same words, never
-with what has no query. Two ledgers are trained, one that reads profiles and queries, one that reads
-neither; both read the items' texts. Finished runs in --out are not trained again.
+with what has no query. Training has put such searches before other events with the same items. Two
+ledgers are trained, one that reads profiles and queries, one that reads neither; both read the
+items' texts. Finished runs in --out are not trained again.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 SHOTS = (0, 1, 3, 5)
 TEMPLATES = {"synthetic": "{profile}", "movielens-100k": "{age} years old, {gender}, {occupation}"}
 METRIC = "ndcg@10"
-WITHOUT, SEARCH = "events, by the ledger that reads no words", "query alone, by TF-IDF"
+WITHOUT, SEARCH = "events, by a ledger that reads nothing users say", "query alone, by TF-IDF"
 CONDITIONS: dict[str, list[str]] = {
     "events": [],
     "events, profile": [PROFILE],
@@ -265,7 +266,7 @@ def report(values: Values, count: int, run: LedgerRun) -> list[str]:
         f"NDCG@10 of {count:,} users held out of training, {run.data.num_items:,} items, full "
         f"ranking, seen removed, seed 0; trained on {len(run.split.train()):,} other users.",
         "",
-        "| read | " + " | ".join(f"{shots} events" for shots in SHOTS) + " |",
+        "| read | after 0 events | " + " | ".join(f"after {shots}" for shots in SHOTS[1:]) + " |",
         "|---" * (len(SHOTS) + 1) + "|",
     ]
     for name in dict.fromkeys(name for name, _ in values):
