@@ -223,13 +223,15 @@ class Swaps(threading.Thread):
         if not self.waits:
             return f"{model}: no version was swapped in {seconds:.0f} s."
         middle, most = np.quantile(self.waits, [0.5, 1.0])
+        growth = self.growth()
+        memory = f"{self._start:.0f} MB at the start, {self._last:.0f} MB at the end"
+        if not math.isnan(growth):
+            memory += f", {growth:+.1f} MB per minute over the second half"
         return (
             f"{model}: {self.count} times in {seconds:.0f} s a new version was served and the old "
             f"one deleted, after {middle:.1f} s (median; {most:.1f} s at most). From swap to swap "
             f"{seconds / self.count:.1f} s went by, in which the server used "
-            f"{self._cpu / self.count:.1f} s of processor time. Memory: {self._start:.0f} MB at "
-            f"the start, {self._last:.0f} MB at the end, {self.growth():+.1f} MB per minute over "
-            "the second half.\n"
+            f"{self._cpu / self.count:.1f} s of processor time. Memory: {memory}.\n"
         )
 
     def growth(self) -> float:
