@@ -121,7 +121,7 @@ def test_a_search_and_a_profile_have_lines_of_their_own(run: LedgerRun) -> None:
         reasons = [s.text for one in searched.explained for s in one.sentences]
         assert any(f"searched for “{taste}” just now" in reason for reason in reasons)
     both = answer(run, Question("u1", query="space", top=2))
-    assert [event.action for event in both.explained[0].ledger.events][::7] == ["profile"]
+    assert [event.action for event in both.explained[0].ledger.events][::7] == ["profile", "query"]
     # Asked of nobody in particular, the same texts say the same.
     assert (
         answer(run, Question("u1", at="1", profile="space")).to_json()["explanation"]

@@ -49,7 +49,7 @@ def _head(answer: Answer, text: Text) -> str:
         span = text("span", first=first, last=last)
     head = text(
         "user",
-        user=one_line(asked.user),
+        user=one_line(asked.user) if asked.user else text("new"),
         events=f"{events:,}",
         span=span,
         read=text("read", read=read) if read < events else "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 _ENGLISH = {
     "user": "User {user}: {events} events{span}{read}; asked at {at}",
     "span": " from {first} to {last}",
+    "new": "(new)",
     "read": ", the newest {read} read",
     "intensity": "How much",
     "columns": "rank   score",
@@ -46,6 +47,7 @@ _ENGLISH = {
 _CHINESE = {
     "user": "用户{user}：{events}条记录{span}{read}；询问时间{at}",
     "span": "，从{first}到{last}",
+    "new": "（新）",
     "read": "，读取最近{read}条",
     "intensity": "强度",
     "columns": "名次    得分",
