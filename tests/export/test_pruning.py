@@ -58,11 +58,9 @@ def test_what_is_left_answers_as_if_the_others_were_silent(
     for name, own in (
         ("score_full", candidates),
         ("recommend_full", {"exclude_items": [[]] * 8}),
-        ("distribution_full", {}),
         ("update_user_full", {"item": IDS[:8], "engaged": [True, False] * 4}),
         ("explain_full", candidates),
         ("facets_full", {}),
-        ("evolve_full", {"checkpoint_times": [[1_000_400_000_000]] * 8}),
     ):
         whole, found = answers(ledger, pruned, facets, name, **own)
         assert whole.keys() == found.keys()
