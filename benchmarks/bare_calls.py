@@ -7,6 +7,7 @@ For every line on standard input, a number of calls, it prints their median in m
 
 from __future__ import annotations
 
+import importlib
 import statistics
 import sys
 import time
@@ -19,6 +20,7 @@ from tfrec.console import import_tensorflow
 
 def main(version: str, name: str) -> None:
     tf = import_tensorflow()
+    importlib.import_module("tensorflow_text")  # its ops: the server has them too
     from tensorflow_serving.apis import predict_pb2
 
     [request, *_] = read_samples(Path(version)).requests[name]

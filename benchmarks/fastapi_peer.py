@@ -7,6 +7,7 @@ alike. The endpoint is a plain function: FastAPI runs it on its pool of threads,
 releases Python's lock while it computes.
 """
 
+import importlib
 import sys
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from tfrec.console import import_tensorflow
 
 def main(version: str, port: int) -> None:
     tf = import_tensorflow()
+    importlib.import_module("tensorflow_text")  # its ops: the server has them too
     import uvicorn
     from fastapi import Body, FastAPI
 
