@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from export.probe.model import Model
 from export.saved_model import Exported
 from export.version_scorer import VersionScorer, some_cases
 from tfrec.errors import UserError
 from tfrec.evaluation.calibration import Reliability as Table
 from tfrec.evaluation.calibration import expected_calibration_error, reliability
+
+if TYPE_CHECKING:
+    from export.probe.model import Model
 
 PICTURE = "reliability.svg"
 _CASES = 2000

@@ -39,7 +39,7 @@ def version(sasrec: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All that python -m export writes into a version, but the card."""
     folder = tmp_path_factory.mktemp("whole") / "1"
     shutil.copytree(sasrec.folder, folder)
-    write_warmup(folder, write_samples(folder, "shop", requests(sasrec.exported)))
+    write_warmup(folder, write_samples(Model(folder), folder, "shop", requests(sasrec.exported)))
     write_contract(folder, "sasrec", {})
     return folder
 
@@ -93,6 +93,7 @@ LIES = [
         lambda a: a * 1.01,
     ),
     ("a _full twin with nothing asked is its short form", "facets_full", "gates", lambda a: a + 1),
+    ("a _told twin that is told nothing is its _full twin", "score_told", "score", lambda a: a + 1),
     ("a user alone, padded, is answered as in a batch", "recommend", "scores", by_batch),
     ("unknown candidates are flagged and get 0", "score", "known", np.ones_like),
     ("unknown candidates are flagged and get 0", "score", "intensity", lambda a: a + 0.1),

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from export.probe.model import Model as ProbedModel
 from export.sample_files import write_samples
 
 ITEMS, TOP = 60, 30
@@ -38,4 +39,4 @@ def write_shop(version: Path, seed: int) -> None:
     tf.saved_model.save(model, str(version), signatures={"recommend": model.recommend})
     histories = [[f"s{user}", f"s{user + 7}", ""] for user in range(12)]
     request = np.array([[item.encode() for item in row] for row in histories], object)
-    write_samples(version, "shop", {"recommend": {"history_items": request}})
+    write_samples(ProbedModel(version), version, "shop", {"recommend": {"history_items": request}})
