@@ -35,7 +35,7 @@ def test_flags_and_the_written_config_agree() -> None:
         *("--text-encoder", "hf:x/minilm", "--text-template", "{title}. {plot}"),
         *("--text-max-length", "64", "--no-strip-html", "--lower-case", "--stop-words"),
     )
-    assert text == TextConfig("{title}. {plot}", 64, False, True, True, "hf:x/minilm", 64)
+    assert text == TextConfig("{title}. {plot}", 64, False, True, True, "hf:x/minilm")
     assert "text_template: '{title}. {plot}'" in to_yaml(Config(text))
 
 
