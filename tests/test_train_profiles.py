@@ -142,7 +142,8 @@ def test_the_command_answers_a_search(run: LedgerRun, capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     ("question", "message"),
     [
-        (Question("u1", query=" "), "--query is empty"),
+        (Question("u1", query=" "), "--query ' ' is empty"),
+        (Question("u1", query="<b></b>"), "--query '<b></b>' is empty"),
         (Question("nobody", query="x"), "nobody"),
     ],
 )

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow
 
+    from tfrec.data.item_vectors import ItemVectors
     from tfrec.data.prepared import PreparedData
     from tfrec.data.sequences import Bool
     from tfrec.data.user_texts import UserTexts
@@ -112,12 +113,12 @@ def append_items(
         data = load_data(run, config)
         if config.model.model != "ledger":
             raise UserError(f"{run} is a {config.model.model}: only a ledger places new items")
-        rows = _new_rows(data, config, run, items, vectors)
+        rows, known_vectors = _new_rows(data, config, run, items, vectors)
         out = out or run.with_name(f"{run.name}+{len(rows)}")
         if out.exists():
             raise UserError(f"{out} is there already. Choose another folder with --out")
         with new_folder(out) as folder:
-            results = _extend(run, folder, config, data, rows, vectors)
+            results = _extend(run, folder, config, data, rows, known_vectors)
             link_data(folder, out / PREPARED)
     say()
     say(console_table(results))
@@ -128,8 +129,8 @@ def append_items(
 
 def _new_rows(
     data: PreparedData, config: RunConfig, run: Path, items: str, vectors: Sequence[str]
-) -> pyarrow.Table:
-    """What the file holds that the run does not have.
+) -> tuple[pyarrow.Table, ItemVectors | None]:
+    """What the file holds that the run does not have, and the vectors of all items, old and new.
 
     Raises:
         UserError: see `append_items`.
@@ -143,10 +144,11 @@ def _new_rows(
 
     kinds = category_names(data)
     reads_texts = config.text.text_encoder != "none"
-    kept = kept_vectors(run)
-    if vectors and kept is None:
+    longer = kept_vectors(run)
+    if vectors and longer is None:
         raise UserError(f"{run} was trained without --item-vectors, so it cannot read any")
-    ways = {"text": reads_texts, "vector": kept is not None, "category that is known": bool(kinds)}
+    vector = longer is not None
+    ways = {"text": reads_texts, "vector": vector, "category that is known": bool(kinds)}
     if not any(ways.values()):
         raise UserError(
             f"{run} reads neither texts nor categories, so nothing could place a new item. Train "
@@ -154,16 +156,17 @@ def _new_rows(
         )
 
     def described(rows: pyarrow.Table) -> Bool:
+        nonlocal longer
         told = np.zeros(len(rows), bool)
         if reads_texts:
             told |= np.array([bool(t) for t in texts_of(rows, data.meta.text_columns, config.text)])
-        if kept is not None and vectors:
-            longer = kept.and_new(vectors, rows["item_id"].to_pylist())
+        if longer is not None:
+            longer = longer.and_new(vectors, rows["item_id"].to_pylist())
             told |= longer.values[data.num_items :].any(axis=1)
         return told
 
     wanted = " or ".join(name for name, read in ways.items() if read)
-    return read_new_items(items, data, config.data, kinds, described, wanted)
+    return read_new_items(items, data, config.data, kinds, described, wanted), longer
 
 
 def _extend(
@@ -172,10 +175,9 @@ def _extend(
     config: RunConfig,
     data: PreparedData,
     rows: pyarrow.Table,
-    vectors: Sequence[str],
+    vectors: ItemVectors | None,
 ) -> Results:
     """Writes the new run into an empty folder, and ranks its test cases."""
-    from tfrec.data.item_vectors import kept_vectors, matched
     from tfrec.data.prepared import PreparedData
     from tfrec.data.splits import LABEL_FILE, SPLIT_FILE
     from tfrec.evaluate import ranked
@@ -202,16 +204,10 @@ def _extend(
     link_data(folder, folder / PREPARED)
     longer = PreparedData.open(folder / PREPARED)
     texts = _write_texts(run, folder, longer, with_own_encoder(run, config), len(rows))
-    values = None
-    if (kept := kept_vectors(run)) is not None:
-        ids = rows["item_id"].to_pylist()
-        for file in vectors:
-            say(matched(Path(file), ids).said)
-        more = kept.and_new(vectors, ids)
-        more.save(folder)
-        values = more.values
+    if vectors is not None:
+        vectors.save(folder)
     users = kept_user_texts(longer, config.text, folder)
-    model = _grown(before.model, longer, before.split.train(), config, texts, users, values)
+    model = _grown(before.model, longer, before.split.train(), config, texts, users, vectors)
     state = {"epoch": before.epoch - 1}
     checkpoint.save(folder / CHECKPOINTS / loop.BEST, model.variables, state)
     readouts.with_items(len(rows)).save(folder)
@@ -266,7 +262,7 @@ def _grown(
     config: RunConfig,
     texts: np.ndarray[Any, Any] | None,
     users: UserTexts | None,
-    vectors: np.ndarray[Any, Any] | None,
+    vectors: ItemVectors | None,
 ) -> Ledger:
     """The model with rows for the new items.
 
@@ -275,7 +271,9 @@ def _grown(
     """
     from tfrec.models.build import build_model
 
-    fresh: Any = build_model(config.model, longer, train, texts, users, vectors)
+    fresh: Any = build_model(
+        config.model, longer, train, texts, users, None if vectors is None else vectors.values
+    )
     learned = {id(variable) for variable in fresh.trainable_variables}
     for old, new in zip(model.variables, fresh.variables, strict=True):
         value = old.numpy()

@@ -26,7 +26,8 @@ from tfrec.run import (
 )
 
 if TYPE_CHECKING:
-    from tfrec.data.sequences import Sequences
+    from scipy.sparse import csr_matrix
+
     from tfrec.training.pretraining.ready import Ready
 
 EXAMPLES = """\
@@ -174,12 +175,12 @@ def _prepared(config: PretrainConfig, folder: Path, strategy: Any) -> Ready:
     if options.objective == "item-pairs":
         from tfrec.training.pretraining import item_pairs
 
-        log = functools.cache(functools.partial(_training_events, config, folder))
-        pairs = item_pairs.prepare(options, reading, log, begin, folder / PAIRS)
+        taken = functools.cache(functools.partial(_taken_together, config, folder))
+        pairs = item_pairs.prepare(options, reading, taken, begin, folder / PAIRS)
         # Again, so that a run that finds its start made draws what the one that made it drew.
         setup.seed_everything(options)
         with strategy.scope():
-            return item_pairs.ready(options, reading, pairs, begin, replicas, log)
+            return item_pairs.ready(options, reading, pairs, begin, replicas, taken)
     from tfrec.training.pretraining import masked_lm
 
     texts = functools.partial(_texts, config, folder)
@@ -204,16 +205,17 @@ def _texts(config: PretrainConfig, folder: Path) -> list[str]:
     return distinct(found)
 
 
-def _training_events(config: PretrainConfig, folder: Path) -> tuple[Sequences, list[str]]:
-    """The events that may be learned from, and a text per item."""
+def _taken_together(config: PretrainConfig, folder: Path) -> tuple[list[str], csr_matrix]:
+    """The different texts of the items, and how often each two were taken together in training."""
     from tfrec.data.splits import make_split
     from tfrec.text.catalogue_vectors import catalogue_texts
+    from tfrec.text.pretraining.item_pairs import together
 
     data = load_data(folder, config)
     texts = catalogue_texts(data, config.text)
     split = make_split(data, config.split, config.pretraining.seed)
     say(f"training events of {split.describe()}")
-    return split.train(), texts
+    return together(split.train(), texts, config.pretraining.pair_window)
 
 
 def _line(name: str, measured: dict[str, float]) -> str:

@@ -18,7 +18,7 @@ from export.options import Language
 from tfrec.data.user_texts import PROFILE
 from tfrec.interest.ledger_lines import Event
 from tfrec.interest.telling.sentences import TEMPLATES
-from tfrec.interest.telling.wording import FIRST_TIME, UNITS, deed, facet_name
+from tfrec.interest.telling.wording import FIRST_TIME, JUST_NOW, UNITS, deed, facet_name
 
 # What stands for the item and for its value while a wording is cut into pieces.
 _NAME, _VALUE = "\0", 12345.0
@@ -169,7 +169,7 @@ class Sentences:
 def age(times: Any, now: Any, language: Language) -> Any:
     """How long ago, see `tfrec.interest.telling.wording.age`; int64 [...] -> string [...]."""
     passed = now - times
-    found = tf.fill(tf.shape(passed), "刚刚" if language == "zh" else "just now")
+    found = tf.fill(tf.shape(passed), JUST_NOW[language])
     for least, length, unit, chinese in reversed(UNITS):
         count = tf.maximum(tf.cast(tf.cast(passed, tf.float64) / length, tf.int64), 1)
         number = tf.strings.as_string(count)

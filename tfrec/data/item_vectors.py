@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tfrec.atomic import written
+from tfrec.arrays import load_arrays, save_arrays
 from tfrec.console import count, say
 from tfrec.data.sequences import Bool, Float32, Int64
 from tfrec.errors import UserError
@@ -47,11 +46,7 @@ class ItemVectors(NamedTuple):
         Raises:
             UserError: they cannot be written.
         """
-        try:
-            with written(run / KEPT) as file:
-                np.savez(file, allow_pickle=False, **self._asdict())
-        except OSError as error:
-            raise UserError(f"cannot write {run / KEPT}: {error.strerror}") from None
+        save_arrays(run / KEPT, self._asdict())
 
     def and_new(self, files: Sequence[str], ids: Sequence[str]) -> ItemVectors:
         """The same with rows for new items, made as those of the old ones were.
@@ -72,6 +67,7 @@ class ItemVectors(NamedTuple):
         starts = np.cumsum(self.widths) - self.widths
         for file, start, width, scale in zip(files, starts, self.widths, self.scales, strict=False):
             found = matched(Path(file), ids)
+            say(found.said)
             if found.values.shape[1] != width:
                 raise UserError(
                     f"{file} has vectors of {found.values.shape[1]} numbers, the run was trained "
@@ -91,11 +87,7 @@ def kept_vectors(run: Path) -> ItemVectors | None:
     path = run / KEPT
     if not path.exists():
         return None
-    try:
-        with np.load(path) as saved:
-            return ItemVectors(*(saved[name] for name in ItemVectors._fields))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} cannot be read ({error}); delete it and resume the run") from None
+    return ItemVectors(*load_arrays(path, ItemVectors._fields, "delete it and resume the run"))
 
 
 def item_vectors(files: Sequence[str], ids: Sequence[str], run: Path) -> ItemVectors | None:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tfrec.atomic import written
+from tfrec.arrays import save_arrays
 from tfrec.errors import UserError
 from tfrec.interest.fitting.action_readout import ActionReadout
 from tfrec.interest.fitting.calibrators import Isotonic, Temperature
@@ -141,12 +141,7 @@ class Readouts:
         }
         about = json.dumps({"format_version": FORMAT_VERSION})
         arrays[_ABOUT] = np.frombuffer(about.encode(), np.uint8)
-        path = folder / READOUTS
-        try:
-            with written(path) as file:
-                np.savez(file, allow_pickle=False, **arrays)
-        except OSError as error:
-            raise UserError(f"cannot write {path}: {error.strerror}") from None
+        save_arrays(folder / READOUTS, arrays)
 
     @classmethod
     def load(cls, folder: Path) -> Readouts:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfrec.atomic import written
+from tfrec.arrays import Array, load_arrays, save_arrays
 from tfrec.console import count, say
 from tfrec.data.sequences import Float32, Int64, Texts
 from tfrec.data.user_texts import PROFILE, QUERY, PracticeQueries, UserTexts
@@ -73,11 +73,8 @@ def user_texts(data: PreparedData, config: TextConfig, run: Path, cache: Path) -
         )
     vectors = vectors_of(words, config, cache)
     encoded = np.frombuffer(json.dumps(words, ensure_ascii=False).encode(), np.uint8)
-    try:
-        with written(run / PROFILES) as file:
-            np.savez(file, vectors=vectors, of_user=of_user.astype(np.int64), words=encoded)
-    except OSError as error:
-        raise UserError(f"cannot write {run / PROFILES}: {error.strerror}") from None
+    arrays: dict[str, Array] = {"vectors": vectors, "of_user": of_user, "words": encoded}
+    save_arrays(run / PROFILES, arrays)
     known = int((of_user >= 0).sum())
     say(f"profiles of {count(known)} of {count(len(texts))} users, {count(len(words))} different")
     return kept_user_texts(data, config, run)
@@ -96,13 +93,9 @@ def kept_user_texts(data: PreparedData, config: TextConfig, run: Path) -> UserTe
     of_user: Int64 = np.full(data.num_users, -1, np.int64)
     words: list[str] = []
     if PROFILE in kinds:
-        try:
-            with np.load(run / PROFILES) as kept:
-                vectors, of_user = kept["vectors"], kept["of_user"]
-                words = json.loads(kept["words"].tobytes())
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            path = run / PROFILES
-            raise UserError(f"{path} cannot be read ({error}); train the run again") from None
+        names = ("vectors", "of_user", "words")
+        vectors, of_user, encoded = load_arrays(run / PROFILES, names, "train the run again")
+        words = json.loads(encoded.tobytes())
     actions = max(len(data.meta.actions), 1)
     return UserTexts(Texts(data.num_items, vectors, words), of_user, kinds, actions)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfrec.data.sequences import Sequences, Texts
+from tfrec.data.sequences import Float32, Sequences, Texts
 from tfrec.data.user_texts import PROFILE, QUERY, put
 from tfrec.errors import UserError
 from tfrec.interest.asking.question import Question
@@ -34,15 +34,13 @@ def tell(run: LedgerRun, history: Sequences, time: int, question: Question) -> S
                 f"--{kind}: {run.folder} did not learn to read one. Train with --text-encoder and "
                 f"{_TRAIN[kind]}"
             )
-        if text is not None and not text.strip():
-            raise UserError(f"--{kind} is empty")
     times = np.array([time], np.int64)
     if users is None or (question.profile is None and question.query is None):
         return run.reader.told(history, times)
 
-    words = [text for text in given.values() if text is not None]
-    vectors = _vectors(run, words)
     kinds = [kind for kind, text in given.items() if text is not None]
+    words = [text for text in given.values() if text is not None]
+    vectors = _vectors(run, words, kinds)
     stored = -1 if question.user is None else int(users.of_user[history.users[0]])
     if question.profile is None and stored >= 0:
         words, kinds = [users.texts.words[stored], *words], [PROFILE, *kinds]
@@ -61,10 +59,18 @@ def tell(run: LedgerRun, history: Sequences, time: int, question: Question) -> S
     )
 
 
-def _vectors(run: LedgerRun, words: list[str]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """As the texts of items are cleaned and read."""
+def _vectors(run: LedgerRun, words: list[str], kinds: list[str]) -> Float32:
+    """As the texts of items are cleaned and read.
+
+    Raises:
+        UserError: a text says nothing.
+    """
     from tfrec.text.catalogue_vectors import vectors_of
     from tfrec.text.cleaning import clean
 
     text = run.config.text
-    return vectors_of(clean(words, text), text, run.config.data.cache_folder)
+    cleaned = clean(words, text)
+    for kind, raw, left in zip(kinds, words, cleaned, strict=True):
+        if not left:
+            raise UserError(f"--{kind} {raw!r} is empty, cleaned as the texts of items are")
+    return vectors_of(cleaned, text, run.config.data.cache_folder)

@@ -13,7 +13,7 @@ from tfrec.interest.telling.wording import age, deeds, facet_name, quoted
 LANGUAGES = ("en", "zh")
 COUNTER_SHARE = 0.10  # of Σ|line|, from which on a counter-reason is told
 
-ENGLISH = {
+_ENGLISH = {
     "for": "Because you {deeds}{when} ({share} % of the match{facet}).",
     "against": "You {deeds}{when}, which speaks against {title} ({share} % of the match{facet}).",
     "conformity+": "{title} is popular at the moment, which speaks for it "
@@ -33,7 +33,7 @@ ENGLISH = {
     "nothing for": "Nothing in your history clearly speaks for {title}.",
     "all zero": "Nothing speaks for {title} or against it: every line of its ledger is zero.",
 }
-CHINESE = {
+_CHINESE = {
     "for": "因为您{when}{deeds}（占匹配度的{share}%{facet}）。",
     "against": "您{when}{deeds}，这对{title}不利（占匹配度的{share}%{facet}）。",
     "conformity+": "{title}目前很热门，这对它有利（占匹配度的{share}%）。",
@@ -50,7 +50,7 @@ CHINESE = {
     "nothing for": "您的历史记录中没有明显对{title}有利的内容。",
     "all zero": "没有任何因素对{title}有利或不利：账目中的每一项都是零。",
 }
-TEMPLATES = {"en": ENGLISH, "zh": CHINESE}
+TEMPLATES = {"en": _ENGLISH, "zh": _CHINESE}
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ UNITS: tuple[tuple[float, float, str, str], ...] = (
     (_HOUR, _HOUR, "hour", "小时"),
     (_MINUTE, _MINUTE, "minute", "分钟"),
 )
+JUST_NOW = {"en": "just now", "zh": "刚刚"}
 
 # action: (English, Chinese); {} stands for the item.
 _DEEDS = {
@@ -215,7 +216,7 @@ def age(time: int, now: int, language: str) -> str:
             if language == "zh":
                 return f"{count}{chinese}前"
             return f"{count} {english}{'s' if count > 1 else ''} ago"
-    return "刚刚" if language == "zh" else "just now"
+    return JUST_NOW[language]
 
 
 def facet_name(name: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tfrec.atomic import written
+from tfrec.arrays import load_arrays, save_arrays
 from tfrec.console import import_tensorflow, progress
 from tfrec.data.sequences import ragged_index
 from tfrec.errors import UserError
@@ -55,11 +54,7 @@ class Corpus(NamedTuple):
         Raises:
             UserError: it cannot be written.
         """
-        try:
-            with written(path) as file:
-                np.savez(file, allow_pickle=False, **self._asdict())
-        except OSError as error:
-            raise UserError(f"cannot write {path}: {error.strerror}") from None
+        save_arrays(path, self._asdict())
 
     @classmethod
     def load(cls, path: Path) -> Corpus:
@@ -68,11 +63,7 @@ class Corpus(NamedTuple):
         Raises:
             UserError: the file is damaged.
         """
-        try:
-            with np.load(path) as saved:
-                return cls(*(saved[name] for name in cls._fields))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise UserError(f"{path} is damaged ({error}); delete it and resume the run") from None
+        return cls(*load_arrays(path, cls._fields, "delete it and resume the run"))
 
 
 def read_lines(paths: Sequence[Path]) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tfrec.atomic import written
+from tfrec.arrays import load_arrays, save_arrays
 from tfrec.errors import UserError
 from tfrec.text.checkpoint import Tensors
 from tfrec.text.encoder import ENCODER
@@ -75,10 +74,9 @@ def save_head(weights: Weights, folder: Path) -> None:
     named = {f"{n}": weight for n, weight in enumerate(weights)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with written(folder / HEAD) as file:
-            np.savez(file, allow_pickle=False, **named)
     except OSError as error:
         raise UserError(f"cannot write {folder / HEAD}: {error.strerror}") from None
+    save_arrays(folder / HEAD, named)
 
 
 def assign_head(variables: Sequence[Any], weights: Weights, where: str) -> None:
@@ -99,8 +97,4 @@ def assign_head(variables: Sequence[Any], weights: Weights, where: str) -> None:
 def _from_own(path: Path) -> Weights | None:
     if not path.exists():
         return None
-    try:
-        with np.load(path) as saved:
-            return [saved[f"{n}"] for n in range(5)]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is damaged ({error}); copy the folder again") from None
+    return load_arrays(path, "01234", "copy the folder again")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tfrec.atomic import written
+from tfrec.arrays import load_arrays, save_arrays
 from tfrec.data.sequences import Int64, Sequences
 from tfrec.errors import UserError
 from tfrec.text.tuning.tokens import CatalogueTokens
@@ -68,11 +67,7 @@ class ItemPairs(NamedTuple):
         Raises:
             UserError: it cannot be written.
         """
-        try:
-            with written(path) as file:
-                np.savez(file, allow_pickle=False, **self._asdict())
-        except OSError as error:
-            raise UserError(f"cannot write {path}: {error.strerror}") from None
+        save_arrays(path, self._asdict())
 
     @classmethod
     def load(cls, path: Path) -> ItemPairs:
@@ -81,11 +76,7 @@ class ItemPairs(NamedTuple):
         Raises:
             UserError: the file is damaged.
         """
-        try:
-            with np.load(path) as saved:
-                return cls(*(saved[name] for name in cls._fields))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise UserError(f"{path} is damaged ({error}); delete it and resume the run") from None
+        return cls(*load_arrays(path, cls._fields, "delete it and resume the run"))
 
 
 def together(train: Sequences, texts: Sequence[str], window: int) -> tuple[list[str], csr_matrix]:

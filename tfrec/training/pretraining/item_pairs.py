@@ -5,17 +5,17 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tfrec.console import count, import_tensorflow, say
-from tfrec.data.sequences import Int64, Sequences
+from tfrec.data.sequences import Int64
 from tfrec.text.encoder import load_encoder
 from tfrec.text.options import TextReading
 from tfrec.text.pretraining.beginning import begin, max_length
 from tfrec.text.pretraining.corpus import held_out
-from tfrec.text.pretraining.item_pairs import ItemPairs, make_pairs, together
+from tfrec.text.pretraining.item_pairs import ItemPairs, make_pairs
 from tfrec.text.pretraining.options import PretrainingConfig
 from tfrec.text.pretraining.pair_batches import PairBatches
 from tfrec.text.pretraining.pair_ranking import HeldOutPairs
@@ -26,21 +26,24 @@ from tfrec.training.pair_objective import PairObjective
 from tfrec.training.pretraining.ready import Ready
 from tfrec.training.text_setup import Learning
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
 # Texts per call where all of them are encoded.
 _ENCODED = 64
 
-# Training events, and one text per item.
-Log = Callable[[], tuple[Sequences, list[str]]]
+# The different texts, and how often each two of them stand together in the training events.
+Taken = Callable[[], "tuple[list[str], csr_matrix]"]
 
 
 def prepare(
-    options: PretrainingConfig, reading: TextReading, log: Log, start: Path, path: Path
+    options: PretrainingConfig, reading: TextReading, taken: Taken, start: Path, path: Path
 ) -> ItemPairs:
     """The pairs; makes them and the encoder to begin with unless the run has both.
 
     Arguments:
         options, reading: of the run.
-        log: gives what is learned from.
+        taken: gives what is learned from, see `tfrec.text.pretraining.item_pairs.together`.
         start: the folder of the encoder to begin with.
         path: where the pairs are kept.
 
@@ -49,7 +52,7 @@ def prepare(
     """
     if path.exists():
         return ItemPairs.load(path)
-    texts, counts = together(*log(), options.pair_window)
+    texts, counts = taken()
     measuring = held_out(texts, options.held_out)
     say(
         f"{count(len(texts))} texts in {count(counts.nnz // 2)} pairs, "
@@ -70,12 +73,12 @@ def ready(
     pairs: ItemPairs,
     start: Path,
     replicas: int,
-    log: Log,
+    taken: Taken,
 ) -> Ready:
     """All parts of the training. Call it under the strategy.
 
     Arguments:
-        options, reading, start, log: as `prepare` takes them.
+        options, reading, start, taken: as `prepare` takes them.
         pairs: what it returned.
         replicas: of the strategy.
 
@@ -103,7 +106,7 @@ def ready(
 
     def guesses() -> dict[str, dict[str, float]]:
         popular = ranking(lambda asking: np.tile(ranking.popularity, (len(asking), 1)))
-        return {"popularity": popular, "tf-idf": ranking(_word_scores(log, options.pair_window))}
+        return {"popularity": popular, "tf-idf": ranking(_word_scores(taken()[0]))}
 
     return Ready(
         encoder,
@@ -120,12 +123,11 @@ def ready(
     )
 
 
-def _word_scores(log: Log, window: int) -> Callable[[Int64], Any]:
+def _word_scores(texts: list[str]) -> Callable[[Int64], Any]:
     """Cosines of TF-IDF."""
     from scipy.sparse import diags_array
     from scipy.sparse.linalg import norm
 
-    texts, _ = together(*log(), window)
     words = tf_idf(texts)
     unit = (diags_array(1 / np.maximum(norm(words, axis=1), 1e-12)) @ words).tocsr()
     return lambda asking: (unit[asking] @ unit.T).toarray()
