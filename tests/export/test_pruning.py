@@ -10,6 +10,7 @@ import pytest
 
 from export.__main__ import main
 from export.comparison import compare_versions, paired
+from export.contract import incompatibilities, signatures
 from export.graph.ledger import columns
 from export.pruning import Facets
 from tests.export.asked_requests import random_request
@@ -105,3 +106,8 @@ def test_only_a_ledger_has_facets(
     assert not list((tmp_path / "models").glob("[0-9]*"))
     assert main([str(sasrec.run), str(tmp_path / "models"), "--prune", "1.5"]) == 2
     assert "--prune 1.5 must be a share, above 0 and at most 1" in capsys.readouterr().err
+
+
+def test_clients_of_the_whole_ledger_would_not_get_on_with_it(ledger: Model, pruned: Model) -> None:
+    found = incompatibilities(signatures(ledger.folder), signatures(pruned.folder))
+    assert any("score_full's input facet_gain has shape" in sentence for sentence in found)
