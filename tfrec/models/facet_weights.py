@@ -14,6 +14,10 @@ DAY = 86_400_000.0  # milliseconds
 # Half of an event's weight is gone after so many days, at the start of training: from momentary
 # to lasting.
 FIRST_HALF_LIVES = (0.05, 60.0)
+# And μ, how fast an event falls behind those that came after it. One number moves little in the
+# steps that a small log gives, and where all facets began slow, as the only order to be had in a
+# log without times, the newest events drowned in long histories.
+FIRST_ORDER_DECAYS = (3.0, 0.5)
 FORMS = ("softmax", "sink", "root", "pointwise")
 
 
@@ -97,12 +101,15 @@ class FacetWeights(keras.layers.Layer):
 
         half_lives = np.geomspace(*FIRST_HALF_LIVES, facets).reshape(facets, 1, 1)
         decay = np.full((facets, 1, 1), 0.5)
+        order_decays = np.geomspace(*FIRST_ORDER_DECAYS, facets)
         # Logarithms, so that both stay positive.
         self.log_decay = weight("log_decay", (facets, 1, 1), np.log(decay))
         self.log_scale = weight(
             "log_scale", (facets, 1, 1), np.log(half_lives / (2 ** (1 / decay) - 1))
         )
-        self.log_order = weight("log_order", (facets, 1, 1), np.full((facets, 1, 1), np.log(0.3)))
+        self.log_order = weight(
+            "log_order", (facets, 1, 1), np.log(order_decays).reshape(facets, 1, 1)
+        )
         self.by_action = weight(
             "by_action", (self.num_actions, facets), np.zeros((self.num_actions, facets))
         )

@@ -154,21 +154,11 @@ class Ledger(keras.Model):
             kernel_initializer="zeros",
             bias_initializer=keras.initializers.Constant(0.5413),
         )
-        # The map of the values, only smaller: a fresh model takes an item to be like itself and
-        # unlike all others. Were the two maps unrelated it would have to learn that item by item,
-        # for which a catalogue of rare items does not have the events.
-        self.item_block = keras.layers.Dense(
-            width,
-            use_bias=False,
-            name="item_block",
-            kernel_initializer=lambda shape, dtype=None: (
-                ops.cast(FIRST_SPREAD / dim**0.5, dtype) * self.value.kernel
-            ),
-        )
+        self.item_block = _mirror(self.value, "item_block")
         self.strength = StrengthReadout(num_items, facets)
         if residual:
             self.context = keras.layers.Dense(facet_dim, name="context")
-            self.context_block = keras.layers.Dense(facet_dim, use_bias=False, name="context_block")
+            self.context_block = _mirror(self.context, "context_block")
 
         self.user_texts: UserTexts | None = None
         # Config
@@ -444,6 +434,23 @@ class Ledger(keras.Model):
             "vector_dim": self.tower.vector_dim,
             "name": self.name,
         }
+
+
+def _mirror(of: Any, name: str) -> Any:
+    """The items' side of what `of` maps to: begins as the same map, only smaller.
+
+    So a fresh model takes an item to be like itself and unlike all others. Were the two maps
+    unrelated it would have to learn that item by item, for which a catalogue of rare items does not
+    have the events.
+    """
+    return keras.layers.Dense(
+        of.units,
+        use_bias=False,
+        name=name,
+        kernel_initializer=lambda shape, dtype=None: (
+            ops.cast(FIRST_SPREAD / shape[0] ** 0.5, dtype) * of.kernel
+        ),
+    )
 
 
 def _one_category_each(shape: Any, dtype: Any = None) -> Any:
