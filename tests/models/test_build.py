@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 
+from tests.evaluation.baselines.small_logs import sequences
 from tests.interest.test_readouts import world
 from tests.models.harness import NUM_ITEMS
 from tfrec.data.options import SplitConfig
@@ -14,7 +15,7 @@ from tfrec.data.prepared import ITEMS
 from tfrec.data.sequences import count_items
 from tfrec.data.splits import make_split
 from tfrec.data.strengths import item_strengths, strength_scale
-from tfrec.models.build import build_model, cold_items
+from tfrec.models.build import MANY_EVENTS, build_model, cold_items, dropout_rate
 from tfrec.models.expected_popularity import fit_popularity
 from tfrec.models.options import ModelConfig
 
@@ -70,3 +71,18 @@ def test_cold_items_are_those_that_something_else_than_an_event_can_place(tmp_pa
     np.testing.assert_array_equal(model.tower.vectors, vectors)
     sasrec = build_model(replace(config, model="sasrec"), data, train)
     assert cold_items(sasrec) is None
+
+
+def test_short_histories_get_more_dropout_unless_a_rate_is_given() -> None:
+    long, short = [0] * MANY_EVENTS, [0] * (MANY_EVENTS - 1)
+    rates = [
+        dropout_rate(ModelConfig(dropout=given), sequences(histories))
+        for given, histories in (
+            (None, [long, long]),
+            (None, [long, [], long]),  # who has no training event says nothing of the others
+            (None, [long, short]),
+            (0.3, [short]),
+            (0.0, [long]),
+        )
+    ]
+    assert rates == [0.2, 0.2, 0.5, 0.3, 0.0]

@@ -13,6 +13,9 @@ from tfrec.data.user_texts import UserTexts
 from tfrec.errors import UserError
 from tfrec.models.options import ModelConfig
 
+# Training events per user from which on a history is no longer short.
+MANY_EVENTS = 20
+
 
 class SequenceModel(Protocol):
     """What training, evaluation and export need of a model: a Keras model with an item matrix."""
@@ -65,7 +68,7 @@ def build_model(
     ):
         if getattr(config, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} must be at least 1")
-    if not 0 <= config.dropout < 1:
+    if config.dropout is not None and not 0 <= config.dropout < 1:
         raise UserError(f"--dropout {config.dropout} must be at least 0 and below 1")
     if not 0 <= config.id_dropout < 1:
         raise UserError(f"--id-dropout {config.id_dropout} must be at least 0 and below 1")
@@ -92,7 +95,7 @@ def build_model(
             config.layers,
             config.heads,
             config.max_length,
-            config.dropout,
+            dropout_rate(config, train),
         )
     else:
         from tfrec.models.two_tower import TwoTower
@@ -102,12 +105,24 @@ def build_model(
             config.dim,
             config.hidden,
             config.max_length,
-            config.dropout,
+            dropout_rate(config, train),
             config.temperature,
             categories=category_matrix(data),
         )
     model.build()
     return model  # type: ignore[no-any-return]
+
+
+def dropout_rate(config: ModelConfig, train: Sequences) -> float:
+    """What is given, or more for short histories, which are soon known by heart.
+
+    Kang & McAuley, ICDM 2018, arXiv 1808.09781, §IV-D: 0.2 for MovieLens-1M (163 events per user),
+    0.5 for logs with 7 to 11.
+    """
+    if config.dropout is not None:
+        return config.dropout
+    users = np.count_nonzero(train.lengths)
+    return 0.2 if train.lengths.sum() >= MANY_EVENTS * users else 0.5
 
 
 def _build_ledger(
@@ -136,7 +151,7 @@ def _build_ledger(
         config.layers,
         config.heads,
         config.max_length,
-        config.dropout,
+        dropout_rate(config, train),
         config.facets + 2 * config.topics,
         config.facet_dim,
         config.topics,

@@ -18,7 +18,12 @@ class ModelConfig:
     heads: int = option(1, "attention heads per block (ledger, sasrec); must divide --dim")
     hidden: int = option(128, "width of the towers' hidden layer (two-tower)")
     max_length: int = option(200, "newest events of a history that the model reads")
-    dropout: float = option(0.2, "dropout rate in training")
+    dropout: float | None = option(
+        None,
+        "dropout rate in training (default: 0.2, or 0.5 where users have fewer than 20 training "
+        "events on average)",
+        metavar="RATE",
+    )
     temperature: float = option(0.05, "divides the cosine of the two towers (two-tower)")
     facets: int = option(4, "named parts of the interest, each with weights of its own (ledger)")
     facet_dim: int = option(16, "width of one facet's vectors (ledger)", metavar="D")
