@@ -35,7 +35,7 @@ import numpy.typing as npt
 from results import write_section
 
 from tfrec.config import resolve
-from tfrec.console import count, say
+from tfrec.console import count, import_tensorflow, say
 from tfrec.data.domains import domains
 from tfrec.data.ingest import load
 from tfrec.data.join import join
@@ -85,11 +85,14 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"--data {flags.data}: its catalogue has no genres")
     light = np.array([bool(LIGHT & set(kinds)) for kinds in data.items["categories"].to_pylist()])
     random = np.random.default_rng(0)
-    parts = {"shared users": (shared_users(data, light, random), [], sasrec(flags.quick))}
+    parts: list[tuple[str, Rows, list[str], dict[str, Any]]] = [
+        ("shared users", shared_users(data, light, random), [], sasrec(flags.quick))
+    ]
     if flags.encoder:
         model = ledger(flags.quick, flags.encoder)
-        parts["shared texts alone"] = (other_users(data, light, random), ["users"], model)
-    for name, (rows, separate, options) in parts.items():
+        rows = other_users(data, light, random)
+        parts.append(("shared texts alone", rows, ["users"], model))
+    for name, rows, separate, options in parts:
         folder = flags.out / name.replace(" ", "-")
         logs = joined(data, light, rows, separate, folder)
         values = measure(logs, options, folder)
@@ -134,7 +137,7 @@ def sasrec(quick: bool) -> dict[str, Any]:
 
 
 def ledger(quick: bool, encoder: str) -> dict[str, Any]:
-    small = {"model.dim": 32, "model.layers": 1, "model.max_length": 50}
+    small: dict[str, Any] = {"model.dim": 32, "model.layers": 1, "model.max_length": 50}
     small |= {"losses.deletion_loss": 0.0}
     return {"text.text_encoder": encoder, "training.epochs": 8 if quick else 30} | (
         small if quick else {}
@@ -180,13 +183,13 @@ def joined(
         )
         logs[name] = load(config, say)
     both_data = join({n: log.folder for n, log in logs.items()}, folder / "both", separate, say)
-    config = SplitConfig(min_history=0)
-    both = make_split(both_data, config, seed=0)
+    cut = SplitConfig(min_history=0)
+    both = make_split(both_data, cut, seed=0)
     among = domains(both_data)
     assert among is not None
     # The target was joined first: its users and items have the same numbers alone.
     label = both.label[among.items(0)[both_data.columns.item]]
-    alone = Split(logs[TARGET], config, 0, label)
+    alone = Split(logs[TARGET], cut, 0, label)
     part, _ = with_targets(both.cases("test"), among.items(0)[both.cases("test").targets])
     same = alone.cases("test")
     if not np.array_equal(part.targets, same.targets) or not np.array_equal(
@@ -240,6 +243,7 @@ def trained(folder: Path, split: Split, options: dict[str, Any]) -> tuple[Any, s
         "evaluation.baselines": ["none"],
     } | options
     config = resolve(RunConfig, argparse.Namespace(**options), None)
+    import_tensorflow()
     if not (folder / RESULTS).exists():
         folder.mkdir(parents=True, exist_ok=True)
         split.save(folder)  # training takes the split that is there
