@@ -137,6 +137,7 @@ def _train(config: RunConfig, folder: Path) -> Results:
     from tfrec.data.item_vectors import item_vectors
     from tfrec.data.sequences import count_items
     from tfrec.data.splits import SPLIT_FILE, load_split, make_split
+    from tfrec.evaluation.domains import checked_domains
 
     say(f"run folder {folder}")
     data = load_data(folder, config)
@@ -150,6 +151,9 @@ def _train(config: RunConfig, folder: Path) -> Results:
         f"{count(data.num_events)} events, {count(data.num_users)} users, "
         f"{count(data.num_items)} items; {split.describe()}"
     )
+
+    # A mistake is better said before the training than after it.
+    checked_domains(data, split, "test", not config.evaluation.keep_seen)
 
     tf = import_tensorflow()
     from tfrec.evaluation.run_evaluation import Validation, evaluate_run, text_views
@@ -261,13 +265,19 @@ def _train(config: RunConfig, folder: Path) -> Results:
 
 def publish(results: Results, config: RunConfig, folder: Path) -> None:
     """Prints the table and what it means, and writes the report."""
+    from tfrec.evaluation.domains import WITHIN
+    from tfrec.evaluation.grid import slice_names
     from tfrec.evaluation.headline import headline
-    from tfrec.evaluation.table import console_table
+    from tfrec.evaluation.table import console_table, slice_table
 
     write_results(results, config, folder)
     say()
     say(console_table(results))
     say()
+    for name in slice_names(results):
+        if name.endswith(WITHIN):
+            say(slice_table(results, name))
+            say()
     say(headline(results))
     say(f"report: {folder / 'report.html'}")
 

@@ -1,4 +1,4 @@
-"""python -m tfrec.data prepare | inspect | simulate."""
+"""python -m tfrec.data prepare | join | inspect | simulate."""
 
 from __future__ import annotations
 
@@ -38,6 +38,18 @@ The folder holds plain .npy and .parquet files that training reads without loadi
 Rows that cannot be used are in its rejected.csv, each with file, line, field and reason.
 """
 
+JOIN = """\
+example: people who read and watch, by one model
+  python -m tfrec.data prepare --data books.csv --items books-items.csv --text title -o books
+  python -m tfrec.data prepare --data films.csv --items films-items.csv --text title -o films
+  python -m tfrec.data join books=books films=films -o both
+  python -m tfrec.train --data both
+
+NAME is the domain of the log's items. The results say, for each domain, how well its items are
+ranked among themselves: for users with events in it, with events in other domains only, and, with
+--min-history 0, without any.
+"""
+
 INSPECT = """\
 examples:
   python -m tfrec.data inspect                                   the synthetic world
@@ -66,7 +78,9 @@ class Config:
 def main(argv: Sequence[str]) -> int:
     """Parses the command line and calls the function it names."""
     flags = _parser().parse_args(argv)
-    run = {"prepare": _prepare, "inspect": _inspect, "simulate": _simulate}[flags.command]
+    run = {"prepare": _prepare, "join": _join, "inspect": _inspect, "simulate": _simulate}[
+        flags.command
+    ]
     run(flags)
     return 0
 
@@ -111,6 +125,23 @@ def _prepare(flags: argparse.Namespace) -> None:
     # The counts after each step have been said while it worked.
     say(f"rejected rows: {data.meta.rejected_rows:,}")
     say(f"prepared in {data.folder}; train with python -m tfrec.train --data {data.folder}")
+
+
+def _join(flags: argparse.Namespace) -> None:
+    _import_arrow()
+    from tfrec.data.join import join
+
+    folders: dict[str, Path] = {}
+    for pair in flags.logs:
+        name, equals, folder = pair.partition("=")
+        if not (name and equals and folder):
+            raise UserError(f"{pair!r}: write NAME=FOLDER, such as books=prepared/books")
+        if name in folders:
+            raise UserError(f"{pair!r}: the name {name!r} is given twice")
+        folders[name] = Path(folder).expanduser()
+    separate = [what.strip() for what in flags.separate.split(",")] if flags.separate else []
+    data = join(folders, flags.out, separate, say)
+    say(f"joined in {data.folder}; train with python -m tfrec.train --data {data.folder}")
 
 
 def _inspect(flags: argparse.Namespace) -> None:
@@ -179,6 +210,24 @@ def _parser() -> argparse.ArgumentParser:
         "-o", "--out", type=Path, required=True, metavar="FOLDER", help="the folder to write"
     )
     config.add_flags(prepare, Config)
+
+    join = add(
+        "join",
+        "several prepared logs into one, whose items have domains",
+        "Joins prepared logs: one catalogue, and one history for a user who is in several.",
+        JOIN,
+    )
+    join.add_argument(
+        "logs", nargs="+", metavar="NAME=FOLDER", help="a domain and its prepared folder"
+    )
+    join.add_argument(
+        "--separate",
+        metavar="users,items",
+        help="equal ids of users, of items or of both mean different ones: they become NAME/ID",
+    )
+    join.add_argument(
+        "-o", "--out", type=Path, required=True, metavar="FOLDER", help="the folder to write"
+    )
 
     inspect = add(
         "inspect",

@@ -11,6 +11,7 @@ import numpy as np
 
 from tfrec.console import count, say
 from tfrec.data.catalogue import read_items
+from tfrec.data.domains import DOMAIN, domains
 from tfrec.data.locate import items_layout
 from tfrec.data.options import DataConfig
 from tfrec.data.prepared import PreparedData
@@ -74,13 +75,21 @@ def read_new_items(
 def _read(items: str, data: PreparedData, config: DataConfig, categories: bool) -> pyarrow.Table:
     import pyarrow
 
-    layout = items_layout(items, config, data.meta.text_columns, categories)
+    known = domains(data)
+    # A joined catalogue has one column more, which is read as text.
+    texts = [*data.meta.text_columns, *([DOMAIN] if known else [])]
+    layout = items_layout(items, config, texts, categories)
     with tempfile.TemporaryDirectory() as folder, Rejected(Path(folder) / REJECTED) as rejected:
         found = read_items(layout, rejected)
     if rejected.total:
         raise UserError(
             f"{count(rejected.total)} rows of {items} cannot be used: "
             f"{'; '.join(map(str, rejected.first))}"
+        )
+    if known and (strange := sorted(set(found.table[DOMAIN].to_pylist()) - set(known.names))):
+        raise UserError(
+            f"{items}, column {DOMAIN!r}: {_few(list(map(repr, strange)))} is no domain of the "
+            f"run. Its domains are {', '.join(known.names)}"
         )
     table = pyarrow.table({"item_id": pyarrow.array(found.ids, pyarrow.string())})
     for name in data.items.column_names[1:]:

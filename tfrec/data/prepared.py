@@ -12,7 +12,8 @@ Format version 1. All arrays are plain .npy files, so any tool can read them:
     event_context.npy    int32 [E]      index into meta.contexts, -1 = none  (only with contexts)
     users.parquet        user_id (string) and the profile columns; row = user index
     items.parquet        item_id (string), the text columns (string) and categories
-                         (list<string>); row = item index
+                         (list<string>); row = item index. In logs that were joined also
+                         domain (string): the name of the log that the item is of
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from tfrec.console import import_tensorflow
 from tfrec.data.cases import Cases
 from tfrec.data.packing import pack
-from tfrec.data.sequences import Float32, Int64, Sequences, ragged_index
+from tfrec.data.sequences import Bool, Float32, Int64, Sequences, ragged_index
 from tfrec.data.tokens import Tokens, event_tokens
 from tfrec.data.user_texts import UserTexts, of_items
 from tfrec.evaluation.ranking import Ranking, tie_order
@@ -90,22 +90,31 @@ class ModelRanker:
         remove_seen: bool = True,
         seed: int = 0,
         progress: Callable[[int], None] | None = None,
+        candidates: Bool | None = None,
     ) -> Ranking:
-        """Ranks the full catalogue for every case, see `tfrec.evaluation.ranking.rank`.
+        """Ranks the catalogue or its candidates for every case.
+
+        The arguments are those of `tfrec.evaluation.ranking.rank`.
 
         Raises:
-            ValueError: the model gives logits that are not a number, or a target stands in its
-                own history and `remove_seen` takes it out.
+            ValueError: the model gives logits that are not a number, a target is no candidate, or
+                it stands in its own history and `remove_seen` takes it out.
         """
         states = self.states(cases, progress)
         # The catalogue in tie order: among equal logits the first one wins.
         place = tie_order(self.model.num_items, seed)
         item_at = np.argsort(place).astype(np.int32)
+        if candidates is not None:
+            item_at = item_at[candidates[item_at]]
+            place = np.full(self.model.num_items, -1, np.int32)
+            place[item_at] = np.arange(len(item_at))
+            if (place[cases.targets] < 0).any():
+                raise ValueError("a target is no candidate")
         matrix = self._item_matrix()[item_at]
         if not (np.isfinite(states).all() and np.isfinite(matrix).all()):
             raise ValueError("the model gives logits that are not a number; its training diverged")
 
-        kept = min(top_k, self.model.num_items)
+        kept = min(top_k, len(item_at))
         target_ranks = np.empty(len(cases.targets), np.int32)
         top_items = np.full((len(cases), top_k), -1, np.int32)
         for first, last in _blocks(cases, self.model.num_items):
@@ -177,10 +186,11 @@ def _blocks(cases: Cases, num_items: int) -> list[tuple[int, int]]:
 
 
 def _cells(histories: Sequences, place: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-    """(row, place of the item) of every event of the histories, int32 [events, 2]."""
+    """(row, place of the item) of every event with a place, int32 [at most events, 2]."""
     histories = of_items(histories)
     rows = np.repeat(np.arange(len(histories)), histories.lengths)
-    return np.stack([rows, place[histories.items()]], axis=1).astype(np.int32)
+    cells = np.stack([rows, place[histories.items()]], axis=1).astype(np.int32)
+    return cells[cells[:, 1] >= 0]
 
 
 def _rank_block(

@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from tfrec.data.cases import Cases
-from tfrec.data.sequences import Float32, Int32, Int64
+from tfrec.data.sequences import Bool, Float32, Int32, Int64
 
 # Scores held at once by default (64 MiB of float32). Their keys are made in slices that stay in
 # the processor's cache, which is twice as fast as one pass over the whole batch.
@@ -71,8 +71,9 @@ def rank(
     seed: int = 0,
     batch_size: int | None = None,
     progress: Callable[[int], None] | None = None,
+    candidates: Bool | None = None,
 ) -> Ranking:
-    """Ranks the full catalogue for every case.
+    """Ranks the full catalogue, or a part of it, for every case.
 
     Arguments:
         scorer: gives float32 [batch, num_items].
@@ -83,10 +84,11 @@ def rank(
         seed: of the order of ties, see `tie_order`.
         batch_size: cases per call of `scorer`; by default as many as 16 million scores allow.
         progress: called after each batch with the number of cases in it.
+        candidates: True at the items that may be recommended, [num_items]; by default all.
 
     Raises:
         ValueError: scores of the wrong shape or type, a NaN score, or a target that its own
-            history removes.
+            history removes or that is no candidate.
 
     Example:
         >>> from tfrec.data.sequences import Columns, Sequences
@@ -119,6 +121,8 @@ def rank(
             _refuse_nan(keys, scorer, part, first)
             if remove_seen:
                 _remove_seen(keys, part, positions)
+            if candidates is not None:
+                keys[:, ~candidates] = _REMOVED | positions[~candidates]
             targets = slice(cases.target_offsets[first], cases.target_offsets[first + len(part)])
             target_ranks[targets] = _target_ranks(keys, part, first)
             best = _smallest(keys, min(top_k, num_items))  # [slice, min(K, num_items)]
@@ -183,8 +187,8 @@ def _target_ranks(keys: Int64, part: Cases, first: int) -> Int64:
         case = int(part.target_cases()[target])
         raise ValueError(
             f"case {first + case} (user {part.histories.users[case]}): target item "
-            f"{part.targets[target]} is in the history, so it may not be recommended; leave it "
-            "out of the targets or rank with remove_seen=False"
+            f"{part.targets[target]} is in the history or no candidate, so it may not be "
+            "recommended; leave it out of the targets or rank with remove_seen=False"
         )
     ranks = np.empty(len(target_keys), np.int64)
     starts, lengths = part.target_offsets[:-1], np.diff(part.target_offsets)

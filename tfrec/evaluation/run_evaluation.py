@@ -6,7 +6,8 @@ import platform
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,20 @@ import numpy as np
 import tfrec
 from tfrec.console import Progress, count, import_tensorflow, say, seconds
 from tfrec.data.cases import Cases
+from tfrec.data.domains import Domains
 from tfrec.data.prepared import PreparedData
-from tfrec.data.sequences import Int64, count_items
+from tfrec.data.sequences import Bool, Int64, count_items
 from tfrec.data.splits import Split, Subset
 from tfrec.errors import UserError
 from tfrec.evaluation.baselines import TEXT_BASELINES, all_baselines, run_baselines
 from tfrec.evaluation.case_metrics import load_cases, save_cases
 from tfrec.evaluation.compare import compare
+from tfrec.evaluation.domains import checked_domains, domain_slices
 from tfrec.evaluation.measure import evaluate
 from tfrec.evaluation.metrics import accuracy
 from tfrec.evaluation.model_ranking import ModelRanker
 from tfrec.evaluation.options import EvaluationConfig
-from tfrec.evaluation.ranking import rank
+from tfrec.evaluation.ranking import Ranking, Scorer, rank
 from tfrec.evaluation.results import Lead, ModelResult, Results
 from tfrec.models.build import SequenceModel
 from tfrec.text.catalogue_vectors import catalogue_texts, text_vectors
@@ -141,18 +144,20 @@ def evaluate_run(
         texts: of the items, for the baselines that read, see `text_views`.
 
     Raises:
-        UserError: the split has no such cases, or an unknown baseline is asked for.
+        UserError: the split has no such cases, or none in a domain of a joined log, or an unknown
+            baseline is asked for.
     """
     check(config)
     started = time.monotonic()
     cases = nonempty_cases(split, subset, config)
     item_counts = count_items(split.train(), data.num_items)
     about = protocol(split, data, config)
+    among = checked_domains(data, split, subset, not config.keep_seen)
     (folder / CASES).mkdir(parents=True, exist_ok=True)
 
     models = []
     for line in _lines(
-        model, name, settings, split, cases, item_counts, config, seed, epochs, texts
+        model, name, settings, split, cases, item_counts, among, config, seed, epochs, texts
     ):
         result, per_case = line
         models.append(result)
@@ -228,6 +233,7 @@ def _lines(
     split: Split,
     cases: Cases,
     item_counts: Int64,
+    among: Domains | None,
     config: EvaluationConfig,
     seed: int,
     epochs: list[dict[str, Any]],
@@ -237,13 +243,12 @@ def _lines(
     top_k = max(config.ks)
     remove_seen = not config.keep_seen
     started = time.monotonic()
+    ranker = ModelRanker(model)
     with Progress(len(cases), f"ranking with {name}", unit="cases") as bar:
-        ranking = ModelRanker(model).rank(
-            cases, top_k, remove_seen=remove_seen, seed=seed, progress=bar.update
-        )
+        ranking = ranker.rank(cases, top_k, remove_seen=remove_seen, seed=seed, progress=bar.update)
     took = time.monotonic() - started
     fit_seconds = sum(epoch["seconds"] + epoch["validation_seconds"] for epoch in epochs)
-    yield evaluate(
+    result, per_case = evaluate(
         ranking,
         cases,
         item_counts,
@@ -254,10 +259,27 @@ def _lines(
         fit_seconds=fit_seconds,
         evaluate_seconds=took,
     )
+
+    def rank_again(part: Cases, candidates: Bool) -> Ranking:
+        return ranker.rank(part, top_k, remove_seen=remove_seen, seed=seed, candidates=candidates)
+
     say(f"{name}: {count(len(cases))} cases ranked in {seconds(took)}")
+    yield _by_domain(result, rank_again, cases, among, config, seed), per_case
 
     if config.baselines == ["none"]:
         return
+
+    def rank_baseline(scorer: Scorer, part: Cases, candidates: Bool) -> Ranking:
+        return rank(
+            scorer,
+            part,
+            len(item_counts),
+            top_k,
+            remove_seen=remove_seen,
+            seed=seed,
+            candidates=candidates,
+        )
+
     for baseline in run_baselines(
         split.train(),
         split.cases("validation", seen_removed=remove_seen),
@@ -282,7 +304,7 @@ def _lines(
                 seed=seed,
                 progress=bar.update,
             )
-        yield evaluate(
+        result, per_case = evaluate(
             ranking,
             cases,
             item_counts,
@@ -294,6 +316,23 @@ def _lines(
             fit_seconds=baseline.fit_seconds,
             evaluate_seconds=time.monotonic() - started,
         )
+        within = partial(rank_baseline, baseline.scorer)
+        yield _by_domain(result, within, cases, among, config, seed), per_case
+
+
+def _by_domain(
+    result: ModelResult,
+    rank_within: Callable[[Cases, Bool], Ranking],
+    cases: Cases,
+    among: Domains | None,
+    config: EvaluationConfig,
+    seed: int,
+) -> ModelResult:
+    """The result with the slices of a joined log's domains."""
+    if among is None:
+        return result
+    found = domain_slices(rank_within, cases, among, config.ks, seed)
+    return replace(result, slices={**result.slices, **found})
 
 
 def _lead(folder: Path, models: list[ModelResult], primary: str, seed: int) -> Lead | None:

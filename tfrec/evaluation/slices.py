@@ -58,7 +58,7 @@ def slices(
         groups["new items"] = {"new": counts == 0, "in training": counts > 0}
     return {
         name: [
-            _row(label, chosen, ranking, cases, ks, seed)
+            slice_row(label, chosen, ranking, cases, ks, seed)
             for label, chosen in rows.items()
             if chosen.any()
         ]
@@ -81,18 +81,20 @@ def _length_groups(lengths: Int64) -> dict[str, Bool]:
     return groups
 
 
-def _row(
+def slice_row(
     label: str, chosen: Bool, ranking: Ranking, cases: Cases, ks: Sequence[int], seed: int
 ) -> SliceRow:
-    part_ranking, part = _restrict(ranking, cases, chosen)
+    """hit_rate@k and ndcg@k of the chosen targets, bool [T]."""
+    part, rows = with_targets(cases, chosen)
+    part_ranking = Ranking(ranking.target_ranks[chosen], ranking.top_items[rows])
     per_case = accuracy(part_ranking, part, ks)
     wanted = [f"{metric}@{k}" for k in ks for metric in ("hit_rate", "ndcg")]
     metrics = intervals({name: per_case[name] for name in wanted}, seed)
     return SliceRow(label, len(part), metrics)
 
 
-def _restrict(ranking: Ranking, cases: Cases, chosen: Bool) -> tuple[Ranking, Cases]:
-    """The chosen targets, and the cases that have one."""
+def with_targets(cases: Cases, chosen: Bool) -> tuple[Cases, Int64]:
+    """The cases that have one of the chosen targets, with these alone, and which cases they are."""
     per_case = np.bincount(cases.target_cases()[chosen], minlength=len(cases))
     rows = np.flatnonzero(per_case)
     part = replace(
@@ -100,4 +102,4 @@ def _restrict(ranking: Ranking, cases: Cases, chosen: Bool) -> tuple[Ranking, Ca
         targets=cases.targets[chosen],
         target_offsets=np.concatenate([np.zeros(1, np.int64), np.cumsum(per_case[rows])]),
     )
-    return Ranking(ranking.target_ranks[chosen], ranking.top_items[rows]), part
+    return part, rows

@@ -9,7 +9,15 @@ from collections.abc import Mapping, Sequence
 
 from tfrec.console import count
 from tfrec.evaluation.compare import PairedDifference
-from tfrec.evaluation.grid import Cell, Grid, decimals, grid, main_metrics
+from tfrec.evaluation.grid import (
+    Cell,
+    Grid,
+    decimals,
+    grid,
+    main_metrics,
+    slice_grid,
+    slice_metric,
+)
 from tfrec.evaluation.headline import label, not_run, number, p_value, percent, title
 from tfrec.evaluation.results import Results
 
@@ -28,6 +36,15 @@ def console_table(results: Results, width: int | None = None) -> str:
     lines += textwrap.wrap(LEGEND, width)
     lines += [line for text in not_run(results) for line in textwrap.wrap(text, width)]
     return "\n".join(lines)
+
+
+def slice_table(results: Results, name: str, width: int | None = None) -> str:
+    """One slice for a terminal of `width` columns (default: this one)."""
+    width = width or shutil.get_terminal_size((100, 24)).columns
+    metric = slice_metric(results, name)
+    assert metric is not None
+    lines = textwrap.wrap(f"{label(metric)} by {name}", width)
+    return "\n".join([*lines, "", *_fit(slice_grid(results, name, metric), width)])
 
 
 def compare_table(
