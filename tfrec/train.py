@@ -106,6 +106,7 @@ def train(config: RunConfig, folder: Path, resume: bool = False) -> Results:
         >>> train(config, Path("runs/one")).models[0].metrics["ndcg@10"]  # doctest: +SKIP
     """
     from tfrec.evaluation.run_evaluation import check as check_evaluation
+    from tfrec.text.options import HUB
     from tfrec.training.setup import check as check_training
 
     check_training(config.training)
@@ -121,6 +122,10 @@ def train(config: RunConfig, folder: Path, resume: bool = False) -> Results:
         )
     if config.tuning.tunes and config.text.text_encoder == "none":
         raise UserError("--text-tuning needs an encoder to tune: name one with --text-encoder")
+    if config.tuning.tunes and config.text.text_encoder.startswith(HUB):
+        raise UserError(
+            f"--text-tuning {config.tuning.text_tuning} does not go with {config.text.text_encoder}"
+        )
     if config.tuning.tunes and (config.text.user_template or config.text.query_share):
         raise UserError(
             "--text-tuning does not go with --user-template or --query-share: the vectors of what "
