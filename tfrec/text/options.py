@@ -67,7 +67,8 @@ class TextConfig(TextReading):
         "Hugging Face hub, e.g. hf:sentence-transformers/all-MiniLM-L6-v2; keras:<preset>, one of "
         "keras-hub, e.g. keras:bert_tiny_en_uncased; tfhub:<folder or handle of Kaggle>, a "
         "SavedModel of TensorFlow Hub that reads strings, or a folder with preprocess/ and "
-        "encoder/, or both as tfhub:<preprocessing>,<encoder>. Used as it is, unless --text-tuning (ledger)",
+        "encoder/, or both as tfhub:<preprocessing>,<encoder>. Used as it is, unless "
+        "--text-tuning (ledger)",
     )
     user_template: str = option(
         "",
