@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from export.__main__ import main as export
-from export.check import main as check
+from export.probe.ops import not_served, op_names
+from export.saved_model import save_run
 from tests.export.served_model import Served
 from tests.text.tiny_saved_models import DIM, write_bert
 from tests.training.worlds import arguments, write_log
@@ -67,6 +67,12 @@ def config_of(run: Path) -> RunConfig:
     return resolve(RunConfig, argparse.Namespace(), run / CONFIG)
 
 
+def test_it_is_not_tuned(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(options(folder, "refused", text_tuning="lora")) == 2
+    assert "--text-tuning lora: tfhub:" in capsys.readouterr().err
+    assert not (folder / "refused").exists()
+
+
 def test_it_trains_on_the_vectors(folder: Path, run: Path) -> None:
     items = load_trained(run, config_of(run)).data.items["item_id"].to_pylist()
     encoder = load_hub(f"tfhub:{folder / 'bert'}", 16)
@@ -96,11 +102,11 @@ def test_new_items_and_searches_are_read_by_it(
 
 
 def test_the_export_reads_strings_without_the_folder(folder: Path, run: Path) -> None:
-    assert export([str(run), str(folder / "models")]) == 0
+    version = folder / "models" / "1"
+    save_run(run, version)
+    assert not_served(op_names(version)) == []
     (folder / "bert").rename(folder / "elsewhere")
     try:
-        assert check([str(folder / "models")]) == 0
-        version = next((folder / "models").glob("[0-9]*"))
         with Served(version) as served:
             texts = ["Walk <i>3</i> of the north coast", "a walk", ""]
             found = served.ask("embed_text", texts=texts)["embedding"]

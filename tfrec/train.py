@@ -124,7 +124,8 @@ def train(config: RunConfig, folder: Path, resume: bool = False) -> Results:
         raise UserError("--text-tuning needs an encoder to tune: name one with --text-encoder")
     if config.tuning.tunes and config.text.text_encoder.startswith(HUB):
         raise UserError(
-            f"--text-tuning {config.tuning.text_tuning} does not go with {config.text.text_encoder}"
+            f"--text-tuning {config.tuning.text_tuning}: {config.text.text_encoder} is read as it "
+            "is. Take a folder, hf:<id> or keras:<preset> to tune, or leave it out"
         )
     if config.tuning.tunes and (config.text.user_template or config.text.query_share):
         raise UserError(
