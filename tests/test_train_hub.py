@@ -12,16 +12,15 @@ import tensorflow as tf
 from export.probe.ops import not_served, op_names
 from export.saved_model import save_run
 from tests.export.served_model import Served
-from tests.text.tiny_saved_models import DIM, write_bert
+from tests.text.tiny_saved_models import DIM, write_bert, write_words
 from tests.training.worlds import arguments, write_log
-from tfrec import append
 from tfrec.config import resolve
 from tfrec.explain import main as explain
 from tfrec.run import CONFIG, RunConfig
 from tfrec.text.catalogue_vectors import VECTORS
 from tfrec.text.hub_encoder import load_hub
 from tfrec.train import main
-from tfrec.trained import load_trained
+from tfrec.trained import load_trained, with_own_encoder
 
 ITEMS = 30
 TITLES = [f"Walk {n} of the {'north' if n % 2 else 'south'} coast" for n in range(ITEMS)]
@@ -36,6 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [f"i{n},{title}" for n, title in enumerate(titles)]
     (made / "items.csv").write_text("\n".join(["item_id,title", *rows]) + "\n")
     write_bert(made / "bert")
+    write_words(made / "words")
     return made
 
 
@@ -54,7 +54,8 @@ def options(folder: Path, out: str, **changes: str) -> list[str]:
         "text_encoder": f"tfhub:{folder / 'bert'}",
         "text_max_length": "16",
     }
-    return arguments(folder / "log.csv", folder / out, **(given | changes))
+    given = {name: value for name, value in (given | changes).items() if value}
+    return arguments(folder / "log.csv", folder / out, **given)
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +68,43 @@ def config_of(run: Path) -> RunConfig:
     return resolve(RunConfig, argparse.Namespace(), run / CONFIG)
 
 
-def test_it_is_not_tuned(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(options(folder, "refused", text_tuning="lora")) == 2
-    assert "--text-tuning lora: tfhub:" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"text_tuning": "lora"}, "--text-tuning lora: the layers of tfhub:"),
+        ({"text_tuning": "last:1"}, "Take full or frozen"),
+        ({"text_tuning": "full", "strategy": "mirrored"}, "trains on one replica"),
+        (
+            {"text_tuning": "full", "text_encoder": "words", "text_max_length": ""},
+            "words reads strings and has no tokens to learn from",
+        ),
+    ],
+)
+def test_what_cannot_be_tuned_is_named(
+    folder: Path, changes: dict[str, str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    encoder = f"tfhub:{folder / changes.get('text_encoder', 'bert')}"
+    assert main(options(folder, "refused", **(changes | {"text_encoder": encoder}))) == 2
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert printed.count("\n") == 1
     assert not (folder / "refused").exists()
+
+
+def test_its_variables_are_tuned_and_kept(folder: Path, run: Path) -> None:
+    changes = {"text_tuning": "full", "text_learning_rate": "0.01", "text_items": "12"}
+    assert main(options(folder, "tuned", text_loss="0", **changes)) == 0
+    tuned = folder / "tuned"
+    config = config_of(tuned)
+    own = with_own_encoder(tuned, config).text.text_encoder
+    assert own == f"tfhub:{tuned / 'encoder'}"
+    items = load_trained(tuned, config).data.items["item_id"].to_pylist()
+    known = np.array([name != "i7" for name in items])
+    encoder = load_hub(own, 16)
+    expected = encoder(tf.constant([TITLES[int(name[1:])] for name in items])).numpy()[known]
+    found, before = np.load(tuned / VECTORS)[known], np.load(run / VECTORS)[known]
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert np.abs(found - before).max() > 0.005
 
 
 def test_it_trains_on_the_vectors(folder: Path, run: Path) -> None:
@@ -84,15 +118,7 @@ def test_it_trains_on_the_vectors(folder: Path, run: Path) -> None:
     assert any(cached.glob("*.npy"))
 
 
-def test_new_items_and_searches_are_read_by_it(
-    folder: Path, run: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (folder / "new.csv").write_text("item_id,title\nx,Walk 90 of the east coast\n")
-    assert append.main([str(run), str(folder / "new.csv"), "--out", str(folder / "longer")]) == 0
-    found = np.load(folder / "longer" / VECTORS)
-    assert found.shape == (ITEMS + 1, DIM)
-    expected = load_hub(f"tfhub:{folder / 'bert'}", 16)(tf.constant(["Walk 90 of the east coast"]))
-    np.testing.assert_allclose(found[-1], expected[0], atol=1e-5)
+def test_searches_are_read_by_it(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     asked = []
     for query in ("north coast", "walk of the south"):

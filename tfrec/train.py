@@ -122,10 +122,17 @@ def train(config: RunConfig, folder: Path, resume: bool = False) -> Results:
         )
     if config.tuning.tunes and config.text.text_encoder == "none":
         raise UserError("--text-tuning needs an encoder to tune: name one with --text-encoder")
-    if config.tuning.tunes and config.text.text_encoder.startswith(HUB):
+    hub = config.text.text_encoder.startswith(HUB)
+    if hub and config.tuning.text_tuning not in ("frozen", "full"):
         raise UserError(
-            f"--text-tuning {config.tuning.text_tuning}: {config.text.text_encoder} is read as it "
-            "is. Take a folder, hf:<id> or keras:<preset> to tune, or leave it out"
+            f"--text-tuning {config.tuning.text_tuning}: the layers of {config.text.text_encoder} "
+            "are not known here. Take full or frozen, or an encoder from a folder, hf:<id> or "
+            "keras:<preset>"
+        )
+    if hub and config.tuning.tunes and config.training.strategy != "none":
+        raise UserError(
+            f"--text-tuning of {config.text.text_encoder} trains on one replica: leave out "
+            "--strategy"
         )
     if config.tuning.tunes and (config.text.user_template or config.text.query_share):
         raise UserError(
@@ -235,7 +242,7 @@ def _train(config: RunConfig, folder: Path) -> Results:
         record,
     )
     if config.tuning.tunes:
-        text_setup.keep(learning.model, config.tuning, folder)
+        text_setup.keep(learning.model, config.text, config.tuning, folder)
     epochs = progressed.epochs
     spent = sum(epoch["seconds"] + epoch["validation_seconds"] for epoch in epochs)
     say(f"trained {len(epochs)} epochs in {seconds(spent)}; now the test cases and the baselines")

@@ -14,6 +14,7 @@ import tensorflow as tf
 from tests.text.tiny_saved_models import DIM, LENGTH, write_bert, write_words
 from tfrec.errors import UserError
 from tfrec.text.hub_encoder import load_hub
+from tfrec.text.hub_files import HubModel, find_hub
 from tfrec.text.options import TextConfig
 from tfrec.text.pretraining.options import PretrainingConfig
 
@@ -102,7 +103,7 @@ def test_a_handle_is_what_kagglehub_has_of_it(
     shutil.copytree(words, cached)
     cached.with_name("2.complete").touch()
     for name in (HANDLE, f"https://www.kaggle.com/models/{HANDLE}"):
-        assert load_hub(f"tfhub:{name}").fingerprint == load_hub(f"tfhub:{words}").fingerprint
+        assert find_hub(f"tfhub:{name}") == HubModel(None, cached)
 
 
 def test_a_download_that_fails_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -167,6 +168,13 @@ def test_what_is_no_encoder_of_texts_is_refused(bert: Path, words: Path, tmp_pat
         load_hub("tfhub:https://tfhub.dev/google/universal-sentence-encoder/4")
     with pytest.raises(UserError, match="names no one or two"):
         load_hub("tfhub:a,b,c")
+
+
+def test_what_learns_reads_rows_of_any_length(bert: Path, tmp_path: Path) -> None:
+    load_hub(f"tfhub:{bert}").must_learn()
+    encoder = load_hub(f"tfhub:{write_bert(tmp_path / 'fixed', length=LENGTH)}")
+    with pytest.raises(UserError, match="encoder cannot be trained, it reads rows of one length"):
+        encoder.must_learn()
 
 
 def test_what_is_refused_before_any_work() -> None:

@@ -15,7 +15,6 @@ from tests.text.tiny_tokenizers import bert_vocabulary
 
 DIM, LENGTH = 16, 32
 _STRINGS = tf.TensorSpec([None], tf.string)
-_IDS = tf.TensorSpec([None, None], tf.int32)
 _PIECES = tf.RaggedTensorSpec([None, None, None], tf.int32, 2)
 _PARTS = ("input_word_ids", "input_mask", "input_type_ids")
 
@@ -57,9 +56,9 @@ class Preprocessing(tf.Module):
 class Transformer(tf.Module):
     """One head of attention, with dropout in training."""
 
-    def __init__(self, tokens: int, seed: int) -> None:
+    def __init__(self, tokens: int) -> None:
         super().__init__()
-        made = np.random.default_rng(seed).normal
+        made = np.random.default_rng(0).normal
         self.embeddings = tf.Variable(made(0, 1, (tokens, DIM)).astype(np.float32))
         self.query = tf.Variable(made(0, 0.3, (DIM, DIM)).astype(np.float32))
         self.pooler = tf.Variable(made(0, 0.3, (DIM, DIM)).astype(np.float32))
@@ -95,13 +94,13 @@ class Words(tf.Module):
         return tf.reduce_mean(tf.gather(self.embeddings, words), axis=1)
 
 
-def write_bert(folder: Path, seed: int = 0) -> Path:
-    """A folder with preprocess/ and encoder/."""
+def write_bert(folder: Path, length: int | None = None) -> Path:
+    """A folder with preprocess/ and encoder/, the latter for rows of one length or of any."""
     vocabulary = bert_vocabulary()
     numbers = {token: number for number, token in enumerate(vocabulary)}
     preprocessing = Preprocessing(_file(folder, vocabulary), numbers)
-    encoder = Transformer(len(vocabulary) + 1, seed)
-    like = dict.fromkeys(_PARTS, _IDS)
+    encoder = Transformer(len(vocabulary) + 1)
+    like = dict.fromkeys(_PARTS, tf.TensorSpec([None, length], tf.int32))
     for training in (False, True):
         encoder.__call__.get_concrete_function(like, training=training)
     tf.saved_model.save(preprocessing, str(folder / "preprocess"))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_text  # type: ignore[import-untyped]  # noqa: F401  registers its ops
 
+from tfrec.atomic import write_text
 from tfrec.errors import UserError
-from tfrec.text.hub_files import POOLED, HubModel, find_hub
+from tfrec.text.hub_files import ENCODER, POOLED, POOLING, PREPROCESSING, HubModel, find_hub
 from tfrec.text.pooling import Pooling, pool
 
 # What BERT's preprocessing gives and its encoder takes.
@@ -83,8 +88,82 @@ class HubEncoder:
         """None that could be stored in fewer bits: the graphs were made for these."""
         return []
 
+    @property
+    def tokenizer(self) -> HubEncoder:
+        """Itself: preprocessing is a part of it."""
+        return self
+
+    @property
+    def pad_id(self) -> int:
+        """Any: padding is masked."""
+        return 0
+
+    @property
+    def variables(self) -> list[Any]:
+        """What the encoder may learn by."""
+        found = tf.train.TrackableView(self._encoder).descendants()
+        return [part for part in found if isinstance(part, tf.Variable) and part.trainable]
+
     def __call__(self, texts: Any, training: bool = False) -> Any:
         return tf.ensure_shape(self._vectors(texts), [None, self._dim])
+
+    def ragged(self, texts: Any) -> Any:
+        """string [N] -> int32 [N, (tokens)], special ones included."""
+        tokens = self._tokens(texts)
+        return tf.ragged.boolean_mask(tokens[_IDS], tf.cast(tokens[_MASK], tf.bool))
+
+    def encode_tokens(self, tokens: dict[str, Any], training: bool = False) -> Any:
+        """`token_ids` int32 and `padding_mask` bool [N, length] -> float32 [N, dim]."""
+        ids = tokens["token_ids"]
+        mask = tf.cast(tokens["padding_mask"], ids.dtype)
+        read = self._read({_IDS: ids, _MASK: mask, _TYPES: tf.zeros_like(ids)})
+        return tf.ensure_shape(read, [None, self._dim])
+
+    def must_learn(self) -> None:
+        """Training reads tokens in rows as long as it likes, and changes variables.
+
+        Raises:
+            UserError: the encoder is not made for that.
+        """
+        where = self._model.encoder
+        if self._preprocessing is None:
+            raise UserError(
+                f"{where} reads strings and has no tokens to learn from: leave out --text-tuning, "
+                "or take an encoder with its preprocessing"
+            )
+        if not self.variables:
+            raise UserError(f"{where} has no variables to train: leave out --text-tuning")
+        text = tf.constant(["a longer text"])
+        ids = self.ragged(text).to_tensor()
+        try:
+            found = self.encode_tokens({"token_ids": ids, "padding_mask": tf.ones_like(ids)})
+        except (ValueError, TypeError, tf.errors.OpError) as error:
+            raise UserError(
+                f"{where} cannot be trained, it reads rows of one length only ({_reason(error)}): "
+                "leave out --text-tuning"
+            ) from None
+        if not np.allclose(found, self(text), rtol=1e-2, atol=1e-3):
+            raise UserError(
+                f"{where} cannot be trained, its vectors depend on padding or on input_type_ids: "
+                "leave out --text-tuning"
+            )
+
+    def save(self, folder: Path) -> None:
+        """Writes a folder that `load_hub` reads, with the variables as they are now.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        try:
+            assert self._model.preprocessing is not None  # without it, there is nothing to learn
+            tf.saved_model.save(self._encoder, str(folder / ENCODER))
+            there = folder / PREPROCESSING
+            shutil.copytree(self._model.preprocessing, there, dirs_exist_ok=True)
+            if self._model.pooling is not None:
+                said = json.dumps(dataclasses.asdict(self._model.pooling))
+                write_text(folder / POOLING, said + "\n")
+        except (OSError, tf.errors.OpError) as error:
+            raise UserError(f"cannot write an encoder to {folder}: {_reason(error)}") from None
 
     def _vectors(self, texts: Any) -> Any:
         if self._preprocessing is None:
@@ -92,7 +171,9 @@ class HubEncoder:
             if isinstance(found, list | tuple) and len(found) == 1:
                 found = found[0]
             return tf.cast(found[_DEFAULT] if isinstance(found, dict) else found, tf.float32)
-        tokens = self._tokens(texts)
+        return self._read(self._tokens(texts))
+
+    def _read(self, tokens: dict[str, Any]) -> Any:
         found = self._encoder(tokens, **self._keywords)
         pooling = self._model.pooling or Pooling("mean" if _STATES in found else POOLED)
         if pooling.mode != POOLED:
