@@ -245,7 +245,7 @@ def _reason(error: Exception) -> str:
     """The first line that says something; TensorFlow puts traces around it."""
     lines = [line.strip() for line in str(error).splitlines()]
     telling = [line for line in lines if line and not line.startswith(_TRACES)]
-    return (telling or [type(error).__name__])[0].rstrip(".:")
+    return (telling or [type(error).__name__])[0].removesuffix("Got:").rstrip(" .:")
 
 
 def _takes_training(loaded: Any) -> bool:
