@@ -37,8 +37,7 @@ from tfrec.interest.telling.wording import quoted
 from tfrec.models.build import category_matrix, category_names
 from tfrec.models.ledger import Ledger
 from tfrec.run import RunConfig
-from tfrec.text.chunks import as_read
-from tfrec.text.encoder import load_encoder
+from tfrec.text.opening import open_encoder
 from tfrec.trained import Trained
 
 Call = Callable[..., dict[str, Any]]
@@ -115,13 +114,12 @@ def assemble(
         for method in (lines.explain, lines.facets, lines.evolve, lines.update_user):
             found[method.__name__] = _of_user(answers, method)
         if model.tower.text_dim:
-            encoder = load_encoder(config.text.text_encoder, config.text.text_max_length or None)
-            reading = as_read(encoder, config.text)
+            encoder = open_encoder(config.text)
             if model.user_texts is not None:
-                answers.teller = Teller(model.user_texts, reading, config.text, model.max_length)
-            found["embed_text"] = NewItems(model, reading, config.text, kept).embed_text
-            tables.append(encoder.tokenizer)
-            weights += encoder.variables
+                answers.teller = Teller(model.user_texts, encoder, config.text, model.max_length)
+            found["embed_text"] = NewItems(model, encoder, config.text, kept).embed_text
+            tables += encoder.kept
+            weights += encoder.weights
     sizes = Sizes(
         model=config.model.model,
         items=data.num_items,

@@ -106,6 +106,7 @@ def train(config: RunConfig, folder: Path, resume: bool = False) -> Results:
         >>> train(config, Path("runs/one")).models[0].metrics["ndcg@10"]  # doctest: +SKIP
     """
     from tfrec.evaluation.run_evaluation import check as check_evaluation
+    from tfrec.text.options import HUB
     from tfrec.training.setup import check as check_training
 
     check_training(config.training)
@@ -121,6 +122,18 @@ def train(config: RunConfig, folder: Path, resume: bool = False) -> Results:
         )
     if config.tuning.tunes and config.text.text_encoder == "none":
         raise UserError("--text-tuning needs an encoder to tune: name one with --text-encoder")
+    hub = config.text.text_encoder.startswith(HUB)
+    if hub and config.tuning.text_tuning not in ("frozen", "full"):
+        raise UserError(
+            f"--text-tuning {config.tuning.text_tuning}: the layers of {config.text.text_encoder} "
+            "are not known here. Take full or frozen, or an encoder from a folder, hf:<id> or "
+            "keras:<preset>"
+        )
+    if hub and config.tuning.tunes and config.training.strategy != "none":
+        raise UserError(
+            f"--text-tuning of {config.text.text_encoder} trains on one replica: leave out "
+            "--strategy"
+        )
     if config.tuning.tunes and (config.text.user_template or config.text.query_share):
         raise UserError(
             "--text-tuning does not go with --user-template or --query-share: the vectors of what "
@@ -233,7 +246,7 @@ def _train(config: RunConfig, folder: Path) -> Results:
         record,
     )
     if config.tuning.tunes:
-        text_setup.keep(learning.model, config.tuning, folder)
+        text_setup.keep(learning.model, config.text, config.tuning, folder)
     epochs = progressed.epochs
     spent = sum(epoch["seconds"] + epoch["validation_seconds"] for epoch in epochs)
     say(f"trained {len(epochs)} epochs in {seconds(spent)}; now the test cases and the baselines")

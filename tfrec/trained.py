@@ -66,8 +66,8 @@ def with_own_encoder(run: Path, config: RunConfig) -> RunConfig:
 
     That is the run's own where it tuned one.
     """
-    from tfrec.training.text_setup import TUNED
+    from tfrec.training.text_setup import tuned_encoder
 
     if not config.tuning.tunes:
         return config
-    return replace(config, text=replace(config.text, text_encoder=str(run / TUNED)))
+    return replace(config, text=replace(config.text, text_encoder=tuned_encoder(config.text, run)))

@@ -101,11 +101,10 @@ def vectors_of(texts: Sequence[str], config: TextConfig, cache: Path) -> npt.NDA
     Raises:
         UserError: the encoder cannot be read.
     """
-    from tfrec.text.chunks import as_read
-    from tfrec.text.encoder import load_encoder
+    from tfrec.text.opening import open_encoder
     from tfrec.text.vectors import item_vectors
 
-    encoder = as_read(load_encoder(config.text_encoder, config.text_max_length or None), config)
+    encoder = open_encoder(config)
     known = np.array([bool(text) for text in texts], bool)
     found = np.zeros((len(texts), encoder.dim), np.float32)
     found[known] = item_vectors(

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from tfrec.text.encoder import Encoder, TextEncoder
-from tfrec.text.options import TextConfig
+from tfrec.text.encoder import Encoder
 from tfrec.text.pooling import pool
 from tfrec.text.ragged import beside, repeated
 
@@ -59,6 +58,16 @@ class ChunkedEncoder:
         """Another one than the encoder's: long texts have other vectors."""
         return hashlib.sha256(f"chunks {self._encoder.fingerprint}".encode()).hexdigest()
 
+    @property
+    def kept(self) -> list[Any]:
+        """The encoder's."""
+        return self._encoder.kept
+
+    @property
+    def weights(self) -> list[Any]:
+        """The encoder's."""
+        return list(self._encoder.weights)
+
     def __call__(self, texts: Any, training: bool = False) -> Any:
         chunks = self.chunks(texts)
         tokens = self._encoder.tokenizer.pad(chunks.tokens)
@@ -87,8 +96,3 @@ class ChunkedEncoder:
             whole = tf.cast(tf.maximum(length, 1), tf.float32)
             weights = tf.where(length > 0, tf.cast(sizes, tf.float32) / whole, 1.0)
             return Chunks(beside(parts), text, weights)
-
-
-def as_read(encoder: Encoder, config: TextConfig) -> TextEncoder:
-    """The encoder, with what --long-texts says of texts that are too long for it."""
-    return ChunkedEncoder(encoder) if config.long_texts == "chunks" else encoder

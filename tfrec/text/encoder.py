@@ -35,6 +35,8 @@ class TextEncoder(Protocol):
         dim: width of a vector.
         fingerprint: hex SHA-256 over everything that decides a vector: weights, tokenizer,
             pooling, normalisation, greatest length.
+        kept: what a SavedModel that reads texts has to hold beside its graphs: tables.
+        weights: Keras weights that its graphs may read in fewer bits.
     """
 
     @property
@@ -42,6 +44,12 @@ class TextEncoder(Protocol):
 
     @property
     def fingerprint(self) -> str: ...
+
+    @property
+    def kept(self) -> list[Any]: ...
+
+    @property
+    def weights(self) -> list[Any]: ...
 
     def __call__(self, texts: tf.Tensor, training: bool = False) -> tf.Tensor:
         """string [N] -> float32 [N, dim]; also inside a tf.function."""
@@ -105,6 +113,11 @@ class Encoder(keras.Model):
                 digest.update(f"{weight.path} {weight.dtype} {weight.shape}".encode())
                 digest.update(np.ascontiguousarray(weight.numpy()).tobytes())
         return digest.hexdigest()
+
+    @property
+    def kept(self) -> list[Any]:
+        """The tokenizer's tables."""
+        return [self.tokenizer]
 
     def tokenize(self, texts: Any) -> dict[str, Any]:
         """string [N] -> `token_ids` int32 and `padding_mask` bool [N, length]; for tf.data too."""

@@ -9,6 +9,9 @@ from tfrec.config import option
 from tfrec.errors import UserError
 from tfrec.text.template import check_template
 
+# Before the name of an encoder of TensorFlow Hub.
+HUB = "tfhub:"
+
 
 @dataclass(frozen=True)
 class TextReading:
@@ -62,7 +65,10 @@ class TextConfig(TextReading):
         "what turns texts into vectors: none; a folder as Hugging Face's save_pretrained, "
         "sentence-transformers or tfrec.pretrain writes it; hf:<id>, downloaded once from the "
         "Hugging Face hub, e.g. hf:sentence-transformers/all-MiniLM-L6-v2; keras:<preset>, one of "
-        "keras-hub, e.g. keras:bert_tiny_en_uncased. Used as it is, unless --text-tuning (ledger)",
+        "keras-hub, e.g. keras:bert_tiny_en_uncased; tfhub:<folder or handle of Kaggle>, a "
+        "SavedModel of TensorFlow Hub that reads strings, or a folder with preprocess/ and "
+        "encoder/, or both as tfhub:<preprocessing>,<encoder>. Used as it is, unless "
+        "--text-tuning (ledger)",
     )
     user_template: str = option(
         "",
@@ -97,6 +103,11 @@ class TextConfig(TextReading):
             check_template(self.user_template, flag="--user-template")
         if not 0 <= self.query_share <= 1:
             raise UserError(f"--query-share is {self.query_share}, expected between 0 and 1")
+        if self.text_encoder.startswith(HUB) and self.long_texts == "chunks":
+            raise UserError(
+                f"--long-texts chunks cannot cut texts for {self.text_encoder}, which has its own "
+                "tokenizer: leave it out"
+            )
         if self.text_encoder == "none" and (self.user_template or self.query_share):
             raise UserError("--user-template and --query-share need an encoder: --text-encoder")
         if self.text_batch_size < 1:
@@ -108,5 +119,5 @@ def check_encoder(flag: str, encoder: str, also: str = "") -> None:
     kind, colon, name = encoder.partition(":")
     if not encoder.strip():
         raise UserError(f"{flag} is empty, expected {also}a folder, hf:<id> or keras:<preset>")
-    if colon and kind in ("hf", "keras", "scratch") and not name.strip():
+    if colon and kind in ("hf", "keras", "tfhub", "scratch") and not name.strip():
         raise UserError(f"{flag} {encoder}: a name is missing behind the colon")

@@ -53,7 +53,12 @@ def make_adamw(
     rate = WarmUpAndDecay(peak, warmup_steps, total_steps)
     optimizer = keras.optimizers.AdamW(rate, weight_decay=decay, epsilon=1e-6)
     optimizer.exclude_from_weight_decay(
-        [variable for variable in variables if variable.name in _UNDECAYED]
+        [variable for variable in variables if _last(variable.name) in _UNDECAYED]
     )
     optimizer.build(variables)
     return optimizer
+
+
+def _last(name: str) -> str:
+    """Keras says "bias" where TensorFlow says "layer/bias:0"."""
+    return name.rpartition("/")[2].partition(":")[0]

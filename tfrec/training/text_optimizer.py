@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tfrec.text.encoder import Encoder
+from tfrec.text.hub_encoder import HubEncoder
 from tfrec.text.tuning.options import TuningConfig
 from tfrec.text.tuning.weights import blocks, depth
 from tfrec.training.masked_objective import make_adamw
@@ -36,7 +37,7 @@ class OptimizerPerPart:
 def with_encoder(
     optimizer: Any,
     own: int,
-    encoder: Encoder,
+    encoder: Encoder | HubEncoder,
     weights: list[Any],
     config: TuningConfig,
     total_steps: int,

@@ -15,8 +15,9 @@ from tfrec.data.batches import TrainingBatches
 from tfrec.data.prepared import PreparedData
 from tfrec.errors import UserError
 from tfrec.text.catalogue_vectors import VECTORS, catalogue_texts
-from tfrec.text.encoder import Encoder, load_encoder
-from tfrec.text.options import TextConfig
+from tfrec.text.encoder import Encoder, TextEncoder
+from tfrec.text.opening import open_to_tune
+from tfrec.text.options import HUB, TextConfig
 from tfrec.text.tuning.adapters import save_adapters
 from tfrec.text.tuning.batches import TextBatches
 from tfrec.text.tuning.options import TuningConfig
@@ -66,9 +67,9 @@ def with_texts(
         UserError: the encoder cannot be read or has no such layers, is another one than this run
             began with, or no item has a text.
     """
-    encoder = load_encoder(text.text_encoder, text.text_max_length or None)
+    encoder = open_to_tune(text)
     _must_be_the_same(encoder, text.text_encoder, run / _BEGUN)
-    whole = _size(encoder.backbone.variables)
+    whole = _size(encoder.variables)
     weights = trained_weights(encoder, tuning)
     tokens = tokenize_catalogue(catalogue_texts(data, text), encoder.tokenizer)
     if not tokens.lengths.any():
@@ -115,13 +116,13 @@ def compilable(training: TrainingConfig, strategy: Any) -> TrainingConfig:
     return dataclasses.replace(training, xla="off")
 
 
-def keep(model: TunedTexts, tuning: TuningConfig, run: Path) -> None:
+def keep(model: TunedTexts, text: TextConfig, tuning: TuningConfig, run: Path) -> None:
     """Writes the tuned encoder, its LoRA matrices, and the vectors that it gives.
 
     Raises:
         UserError: they cannot be written.
     """
-    if tuning.text_tuning == "lora":
+    if tuning.text_tuning == "lora" and isinstance(model.encoder, Encoder):
         save_adapters(model.encoder, tuning, run / ADAPTERS)
     model.encoder.save(run / TUNED)
     try:
@@ -129,10 +130,15 @@ def keep(model: TunedTexts, tuning: TuningConfig, run: Path) -> None:
             np.save(file, model.reader.tower.texts.numpy())
     except OSError as error:
         raise UserError(f"cannot write {run / VECTORS}: {error.strerror}") from None
-    say(f"encoder: {run / TUNED}, for --text-encoder of python -m tfrec.train")
+    say(f"encoder: {tuned_encoder(text, run)}, for --text-encoder of python -m tfrec.train")
 
 
-def _must_be_the_same(encoder: Encoder, where: str, path: Path) -> None:
+def tuned_encoder(text: TextConfig, run: Path) -> str:
+    """What --text-encoder calls the encoder that `keep` left in a run."""
+    return (HUB if text.text_encoder.startswith(HUB) else "") + str(run / TUNED)
+
+
+def _must_be_the_same(encoder: TextEncoder, where: str, path: Path) -> None:
     """A run that goes on elsewhere than it began would learn nonsense."""
     fingerprint = encoder.fingerprint
     if not path.exists():
@@ -148,5 +154,10 @@ def _size(weights: list[Any]) -> int:
     """How many numbers take part in a vector: neither seeds nor BERT's dense layer on top do."""
     tf = import_tensorflow()
     others = ("seed_generator", "pooled_dense")
-    numbers = [w for w in weights if not any(name in w.path for name in others)]
+    paths = [getattr(weight, "path", weight.name) for weight in weights]
+    numbers = [
+        weight
+        for weight, path in zip(weights, paths, strict=True)
+        if not any(name in path for name in others)
+    ]
     return sum(int(tf.size(weight)) for weight in numbers)

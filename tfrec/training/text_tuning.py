@@ -17,6 +17,7 @@ from keras import ops
 from tfrec.console import import_tensorflow
 from tfrec.models.item_tower import ItemTower
 from tfrec.text.encoder import Encoder
+from tfrec.text.hub_encoder import HubEncoder
 from tfrec.text.tuning.batches import TEXT_ARRAYS
 from tfrec.text.tuning.tokens import CatalogueTokens, encode_all
 from tfrec.training.objective import Objective, Terms
@@ -51,7 +52,7 @@ class TunedTexts:
     def __init__(
         self,
         reader: ReadsTexts,
-        encoder: Encoder,
+        encoder: Encoder | HubEncoder,
         weights: list[Any],
         tokens: CatalogueTokens,
         batch_size: int,

@@ -7,7 +7,7 @@ from typing import Literal
 
 from tfrec.config import option
 from tfrec.errors import UserError
-from tfrec.text.options import check_encoder
+from tfrec.text.options import HUB, check_encoder
 
 _SCRATCH = "scratch:"
 
@@ -88,6 +88,11 @@ class PretrainingConfig:
 
     def __post_init__(self) -> None:
         check_encoder("--encoder", self.encoder, "scratch:<size>, ")
+        if self.encoder.startswith(HUB):
+            raise UserError(
+                f"--encoder {self.encoder}: an encoder of TensorFlow Hub cannot learn to guess "
+                "words or pairs here. Take a folder, hf:<id> or keras:<preset>"
+            )
         for name in ("epochs", "patience", "steps_per_call", "pair_window"):
             if getattr(self, name) < 1:
                 raise UserError(f"{_flag(name)} must be at least 1")

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from tfrec.console import Progress, import_tensorflow, progress
 from tfrec.data.sequences import ragged_index
-
-if TYPE_CHECKING:
-    from tfrec.text.tokenizer import Tokenizer
 
 Float32 = npt.NDArray[np.float32]
 Int32 = npt.NDArray[np.int32]
@@ -22,6 +19,16 @@ Int64 = npt.NDArray[np.int64]
 _BLOCK = 1024
 # Widths are multiples of it, as those of `Tokenizer.pad`.
 _MULTIPLE = 8
+
+
+class CutsTexts(Protocol):
+    """What is needed of a tokenizer."""
+
+    @property
+    def pad_id(self) -> int: ...
+
+    def ragged(self, texts: Any) -> Any:
+        """string [N] -> int32 [N, (tokens)], special ones included."""
 
 
 class CatalogueTokens(NamedTuple):
@@ -56,7 +63,7 @@ class CatalogueTokens(NamedTuple):
         return {"token_ids": tokens, "padding_mask": mask}
 
 
-def tokenize_catalogue(texts: Sequence[str], tokenizer: Tokenizer) -> CatalogueTokens:
+def tokenize_catalogue(texts: Sequence[str], tokenizer: CutsTexts) -> CatalogueTokens:
     """Tokenises the texts, each cut to the tokenizer's greatest length.
 
     Arguments:

@@ -7,6 +7,7 @@ from typing import Any
 
 from tfrec.errors import UserError
 from tfrec.text.encoder import Encoder
+from tfrec.text.hub_encoder import HubEncoder
 from tfrec.text.tuning.options import TuningConfig
 
 _BLOCK = re.compile(r"transformer_layer_(\d+)/")
@@ -15,7 +16,7 @@ _ABOVE = "layer_norm/"
 _ADAPTERS = ("lora_kernel_a", "lora_kernel_b")
 
 
-def trained_weights(encoder: Encoder, config: TuningConfig) -> list[Any]:
+def trained_weights(encoder: Encoder | HubEncoder, config: TuningConfig) -> list[Any]:
     """The weights that `--text-tuning` trains, lowest layer first.
 
     With lora, matrices A and B are added beside the targets: W + (alpha / rank) · A B, where B
@@ -23,7 +24,8 @@ def trained_weights(encoder: Encoder, config: TuningConfig) -> list[Any]:
     keeps an A per attention head. Saving the encoder writes the sums.
 
     Arguments:
-        encoder: gets the adapters, if there are to be any.
+        encoder: gets the adapters, if there are to be any. One of TensorFlow Hub, whose layers
+            nobody knows, is trained in full.
         config: which weights.
 
     Raises:
@@ -32,6 +34,9 @@ def trained_weights(encoder: Encoder, config: TuningConfig) -> list[Any]:
     Example:
         >>> trained_weights(encoder, TuningConfig(text_tuning="last:1"))  # doctest: +SKIP
     """
+    if isinstance(encoder, HubEncoder):
+        encoder.must_learn()
+        return encoder.variables
     if config.text_tuning == "lora":
         add_adapters(encoder, config.lora_rank, config.lora_alpha, config.lora_targets)
         return adapters(encoder)
@@ -74,13 +79,17 @@ def adapters(encoder: Encoder) -> list[Any]:
     return sorted(found, key=lambda weight: (depth(weight, top), str(weight.path)))
 
 
-def blocks(encoder: Encoder) -> int:
-    """How many transformer blocks there are."""
+def blocks(encoder: Encoder | HubEncoder) -> int:
+    """How many transformer blocks there are, 0 where nobody knows."""
+    if isinstance(encoder, HubEncoder):
+        return 0
     return int(encoder.architecture.arguments["num_layers"])
 
 
 def depth(weight: Any, top: int) -> int:
     """0 for embeddings, n for the n-th block, `top` for the norm above the last one."""
+    if not top:
+        return 0
     block = _BLOCK.match(weight.path)
     if block is not None:
         return int(block[1]) + 1
