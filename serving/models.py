@@ -96,6 +96,11 @@ class Models:
             )
         return found
 
+    def names(self) -> set[str]:
+        """Of the models in the present config."""
+        keepers = dict(self._keepers)
+        return {name for name, keeper in keepers.items() if keeper.config is not None}
+
     def configure(
         self, configs: Mapping[str, ModelConfig], stopped: Callable[[], bool] = lambda: False
     ) -> None:
