@@ -306,9 +306,11 @@ def test_a_new_model_that_fails_is_reported(living: Living) -> None:
     entries = f"{living.entry('m')} {living.entry('bad')}"
     with pytest.raises(grpc.RpcError) as failed:
         living.reload(f"model_config_list {{ {entries} }}")
-    assert "did not become available: {{name: bad version: 1} due to error:" in (
-        failed.value.details()
+    told = failed.value.details()
+    assert told.startswith(
+        "1 model(s) did not become available: {{{name: bad version: 1} due to error: NOT_FOUND: "
     )
+    assert told.endswith("}, }")
     assert living.answer() == 3.0
 
 

@@ -179,7 +179,7 @@ FAILURES: list[tuple[str, str, int, str]] = [
         "mixed",
         '{"signature_name": "echo_int64", "inputs": 12345678901234567890123}',
         400,
-        "JSON Value: 1.23456785e+22 Type: Number is not of expected type: int64",
+        "JSON Value: 1.23456794e+22 Type: Number is not of expected type: int64",
     ),
     (
         "mixed",
