@@ -63,7 +63,7 @@ class PredictionService:
             answer = self._service.classify(
                 target,
                 request.model_spec.signature_name,
-                read_examples(request.input),
+                lambda: read_examples(request.input),
                 _deadline(context),
             )
             response = classification_pb2.ClassificationResponse()
@@ -80,7 +80,7 @@ class PredictionService:
             answer = self._service.regress(
                 target,
                 request.model_spec.signature_name,
-                read_examples(request.input),
+                lambda: read_examples(request.input),
                 _deadline(context),
             )
             response = regression_pb2.RegressionResponse()
@@ -98,13 +98,14 @@ class PredictionService:
 
     def GetModelMetadata(self, request: Any, context: Any) -> Any:
         def work() -> Any:
-            target = reference(request)
+            if not request.HasField("model_spec"):
+                raise invalid("Missing ModelSpec")
             if not request.metadata_field:
                 raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
             for field in request.metadata_field:
                 if field != "signature_def":
                     raise invalid(f"Metadata field {field} is not supported")
-            return metadata(self._service, target)
+            return metadata(self._service, reference(request))
 
         return guarded(context, work, get_model_metadata_pb2.GetModelMetadataResponse)
 
@@ -142,9 +143,9 @@ class ModelService:
                     "ModelConfigList is currently supported"
                 )
             before = self._values(request.metric_names)
-            self._service.models.configure(
-                read_config(request.config), stopped=lambda: not context.is_active()
-            )
+            models = self._service.models
+            configs = read_config(request.config, models.names())
+            models.configure(configs, stopped=lambda: not context.is_active())
             response = model_management_pb2.ReloadConfigResponse()
             for name, value in self._values(request.metric_names).items():
                 response.metric.add(name=name, int64_value_increase=value - before[name])
@@ -176,25 +177,19 @@ def reference(request: Any) -> Reference:
 
 
 def multi_inference(service: Service, request: Any, deadline: float | None) -> Any:
-    """A MultiInferenceRequest -> its response."""
-    if not request.tasks:
-        raise invalid("Inference request must have at least one task.")
-    specs = [task.model_spec for task in request.tasks]
-    for spec in specs:
-        if not spec.name:
-            raise invalid("Found ModelSpec with an empty model name.")
-        if spec.name != specs[0].name:
-            raise invalid(
-                "All ModelSpecs in a MultiInferenceRequest must access the same model name."
-            )
-    tasks = [(task.model_spec.signature_name, task.method_name) for task in request.tasks]
-    answer = service.multi_inference(
-        _from_spec(specs[0]), tasks, read_examples(request.input), deadline
-    )
+    """A MultiInferenceRequest -> its response. The first task says which model."""
+    if not request.tasks or not request.tasks[0].model_spec.name:
+        raise invalid("ModelSpec has no name specified.")
+    target = _from_spec(request.tasks[0].model_spec)
+    tasks = [
+        (task.model_spec.name, task.model_spec.signature_name, task.method_name)
+        for task in request.tasks
+    ]
+    answer = service.multi_inference(target, tasks, lambda: read_examples(request.input), deadline)
     response = inference_pb2.MultiInferenceResponse()
-    for (name, _), value in zip(tasks, answer.value, strict=True):
+    for (_, name, _), value in zip(tasks, answer.value, strict=True):
         result = response.results.add()
-        _fill_spec(result.model_spec, specs[0].name, answer)
+        _fill_spec(result.model_spec, target.name, answer)
         result.model_spec.signature_name = name or "serving_default"
         if isinstance(value, Classes):
             fill_classes(result.classification_result, value)

@@ -9,7 +9,7 @@ import numpy as np
 
 from serving.loader import DEFAULT_SIGNATURE, Runner, Signature
 from serving.status import Code, ServingError, invalid
-from serving.tensors import Array, data_type, objects
+from serving.tensors import Array, data_type, enum_name, objects
 
 CLASSIFY = "tensorflow/serving/classify"
 REGRESS = "tensorflow/serving/regress"
@@ -45,12 +45,18 @@ def read_examples(source: Any) -> Array:
 def find_signature(
     signatures: Mapping[str, Signature], name: str, method: str, check_method: bool
 ) -> Signature:
-    """The signature that a Classify or Regress asks for; "" is the default one."""
+    """The signature that a Classify or Regress asks for; "" is the default one.
+
+    Raises:
+        ServingError: there is none of the name, or it is not of the method's form.
+    """
     name = name or DEFAULT_SIGNATURE
     if name not in signatures:
         raise invalid(f"No signature was found with the name: {name}")
-    _check_method(signatures[name], method, check_method)
-    return signatures[name]
+    signature = signatures[name]
+    _check_method(signature, method, check_method)
+    _classify_tensors(signature) if method == CLASSIFY else _regress_tensors(signature)
+    return signature
 
 
 def classify(
@@ -70,45 +76,62 @@ def regress(
     return _values(runner.run({feed: examples}, [fetch], deadline)[0], len(examples))
 
 
-def multi_inference(
-    runner: Runner,
-    signatures: Mapping[str, Signature],
-    tasks: Sequence[tuple[str, str]],
-    examples: Array,
-    check_method: bool = False,
-    deadline: float | None = None,
-) -> list[Classes | Array]:
-    """Several (signature name, method) over the same examples in one run of the graph."""
-    wanted: list[tuple[str, dict[str, str]]] = []
-    feeds = set()
+class Planned(NamedTuple):
+    """One task of a MultiInference: its method, the tensor it feeds, the tensors it wants."""
+
+    method: str
+    feed: str
+    fetches: Mapping[str, str]
+
+
+def plan(
+    signatures: Mapping[str, Signature], tasks: Sequence[tuple[str, str, str]], check_method: bool
+) -> list[Planned]:
+    """(model name, signature name, method) of every task -> what to run.
+
+    Raises:
+        ServingError: the first task that does not fit the model, or the tasks before it.
+    """
+    planned: list[Planned] = []
     seen = set()
-    for name, method in tasks:
+    for model, name, method in tasks:
+        if not model:
+            raise invalid("Found ModelSpec with an empty model name.")
+        if model != tasks[0][0]:
+            raise invalid(
+                "All ModelSpecs in a MultiInferenceRequest must access the same model name."
+            )
         name = name or DEFAULT_SIGNATURE
         if name in seen:
             raise invalid(f"Duplicate evaluation of signature: {name}")
         seen.add(name)
         if name not in signatures:
             raise invalid(f"Requested signature not found in model graph: {name}")
-        signature = signatures[name]
-        if method == CLASSIFY:
-            _check_method(signature, method, check_method)
-            feed, fetches = _classify_tensors(signature)
-        elif method == REGRESS:
-            _check_method(signature, method, check_method)
-            feed, fetch = _regress_tensors(signature)
-            fetches = {"outputs": fetch}
-        else:
+        if method not in (CLASSIFY, REGRESS):
             raise ServingError(Code.UNIMPLEMENTED, f"Unsupported signature method_name: {method}")
-        feeds.add(feed)
-        if len(feeds) > 1:
-            raise invalid("Input tensor must be the same for all Signatures.")
-        wanted.append((method, fetches))
-    names = sorted({fetch for _, fetches in wanted for fetch in fetches.values()})
-    values = dict(zip(names, runner.run({feeds.pop(): examples}, names, deadline), strict=True))
-    results: list[Classes | Array] = []
-    for method, fetches in wanted:
-        found = {alias: values[fetch] for alias, fetch in fetches.items()}
+        signature = signatures[name]
+        _check_method(signature, method, check_method)
         if method == CLASSIFY:
+            planned.append(Planned(method, *_classify_tensors(signature)))
+        else:
+            feed, fetch = _regress_tensors(signature)
+            planned.append(Planned(method, feed, {"outputs": fetch}))
+        if planned[-1].feed != planned[0].feed:
+            raise invalid("Input tensor must be the same for all Signatures.")
+    return planned
+
+
+def multi_inference(
+    runner: Runner, planned: Sequence[Planned], examples: Array, deadline: float | None = None
+) -> list[Classes | Array]:
+    """Several tasks over the same examples in one run of the graph."""
+    names = sorted({fetch for task in planned for fetch in task.fetches.values()})
+    outputs = runner.run({planned[0].feed: examples}, names, deadline)
+    values = dict(zip(names, outputs, strict=True))
+    results: list[Classes | Array] = []
+    for task in planned:
+        found = {alias: values[fetch] for alias, fetch in task.fetches.items()}
+        if task.method == CLASSIFY:
             results.append(_classes(found, len(examples)))
         else:
             results.append(_values(found["outputs"], len(examples)))
@@ -166,7 +189,7 @@ def _classes(found: Mapping[str, Array], count: int) -> Classes:
                 f"[{','.join(map(str, array.shape))}]"
             )
         if data_type(array.dtype) != kind:
-            raise invalid(f"Expected {alias} Tensor of {name}. Got: {array.dtype}")
+            raise invalid(f"Expected {alias} Tensor of {name}. Got: {enum_name(array.dtype)}")
         if len(array) != count:
             raise invalid(f"Expected {alias} output batch size of {count}. Got: {len(array)}")
     labels, scores = found.get("classes"), found.get("scores")
@@ -187,5 +210,5 @@ def _values(array: Array, count: int) -> Array:
     if len(array) != count:
         raise invalid(f"Input batch size did not match output batch size: {count} vs. {len(array)}")
     if array.dtype != np.float32:
-        raise invalid(f"Expected output Tensor of DT_FLOAT.  Got: {array.dtype}")
+        raise invalid(f"Expected output Tensor of DT_FLOAT.  Got: {enum_name(array.dtype)}")
     return array.ravel()

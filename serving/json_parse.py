@@ -23,6 +23,8 @@ _STRING_OR_NUMBER = re.compile(rf"{_STRING}|(-?[0-9][0-9.eE+-]*)", re.DOTALL)
 _STRING_OR_WORD = re.compile(rf"{_STRING}|-?Inf(?:inity)?|-NaN", re.DOTALL)
 # What is left of 5. and 1e+ where Python has stopped to read a number.
 _HALF_NUMBER = re.compile(r"(?<=[0-9])(?:(\.)|[eE][+-]?)")
+# The beginning of a word or of a negative number, as far as it goes.
+_BEGUN = re.compile(r"t(?:ru?)?|f(?:a(?:ls?)?)?|n(?:ul?)?|-?(?:Na?|In?)?")
 _TOO_BIG = "Number too big to be stored in double."
 _WORDS = {
     "Expecting value": "Invalid value.",
@@ -31,7 +33,7 @@ _WORDS = {
     "Illegal trailing comma before end of array": "Invalid value.",
     "Expecting ':' delimiter": "Missing a colon after a name of object member.",
     "Unterminated string starting at": "Missing a closing quotation mark in string.",
-    "Invalid \\escape: ": "Invalid escape character in string.",
+    "Invalid \\escape": "Invalid escape character in string.",
     "Invalid \\uXXXX escape": "Incorrect hex digit after \\u escape in string.",
     "Invalid control character at": "Invalid encoding in string.",
 }
@@ -76,7 +78,7 @@ def _decode(text: str, at: int) -> Any:
         if half:
             part = "fraction part" if half[1] else "exponent"
             raise _error(f"Miss {part} in number.", half.end()) from None
-        raise _error(_words(error, text), error.pos) from None
+        raise _error(_words(error, text), _place(error, text)) from None
     except RecursionError:
         raise invalid("JSON Parse error: nested too deeply") from None
     except (ValueError, OverflowError):
@@ -100,6 +102,8 @@ def signature_name(document: dict[str, Any]) -> str:
 
 def to_text(value: object) -> str:
     """A value as error messages show it, indented as TensorFlow Serving does."""
+    if type(value) is int and not -(2**63) <= value < 2**64:
+        value = float(value)  # no integer type of JSON's holds it
     if isinstance(value, float):
         single = abs(value) <= 3.4028234663852886e38
         return decimals(np.array([value], np.float32 if single else np.float64))[0]
@@ -190,6 +194,14 @@ def _place_of_too_big(text: str, at: int) -> int:
         except ValueError:
             break
     return at
+
+
+def _place(error: json.JSONDecodeError, text: str) -> int:
+    """Where TensorFlow Serving stops: behind what looked like the beginning of a value."""
+    if error.msg != "Expecting value":
+        return error.pos
+    begun = _BEGUN.match(text, error.pos)
+    return begun.end() if begun else error.pos
 
 
 _plain = json.JSONDecoder(object_pairs_hook=_first_of_each)

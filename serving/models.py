@@ -96,6 +96,11 @@ class Models:
             )
         return found
 
+    def names(self) -> set[str]:
+        """Of the models in the present config."""
+        keepers = dict(self._keepers)
+        return {name for name, keeper in keepers.items() if keeper.config is not None}
+
     def configure(
         self, configs: Mapping[str, ModelConfig], stopped: Callable[[], bool] = lambda: False
     ) -> None:
@@ -112,6 +117,7 @@ class Models:
         with self._configuring:
             self._check_labels(configs)
             self._labels = {name: dict(config.labels) for name, config in configs.items()}
+            kind = "model" if self._keepers else "servable"  # another word once it has started
             new = [
                 name
                 for name in configs
@@ -133,7 +139,7 @@ class Models:
                         self._unloading,
                         self._changed,
                     )
-        self._wait_for(new, stopped)
+        self._wait_for(new, kind, stopped)
 
     def _check_labels(self, configs: Mapping[str, ModelConfig]) -> None:
         for name, config in configs.items():
@@ -152,7 +158,7 @@ class Models:
                     "which is not currently available for inference",
                 )
 
-    def _wait_for(self, names: list[str], stopped: Callable[[], bool]) -> None:
+    def _wait_for(self, names: list[str], kind: str, stopped: Callable[[], bool]) -> None:
         failed: dict[str, dict[int, ServingError]] = {}
         waiting = list(names)
         with self._changed:
@@ -166,11 +172,11 @@ class Models:
                 if waiting:
                     self._changed.wait(0.2)
         if failed:
-            listed = ", ".join(
-                f"{{name: {name} version: {version}}} due to error: {error}"
+            listed = "".join(
+                f"{{{{name: {name} version: {version}}} due to error: {error}}}, "
                 for name, errors in failed.items()
                 for version, error in errors.items()
             )
             raise ServingError(
-                Code.UNKNOWN, f"{len(failed)} servable(s) did not become available: {{{listed}}}"
+                Code.UNKNOWN, f"{len(failed)} {kind}(s) did not become available: {{{listed}}}"
             )

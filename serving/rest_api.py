@@ -172,13 +172,14 @@ class RestApi:
 
     def _predict(self, reference: Reference, body: bytes, deadline: float | None) -> bytes:
         document = parse(body)
-        name = signature_name(document) or DEFAULT_SIGNATURE
+        asked = signature_name(document)
+        name = asked or DEFAULT_SIGNATURE
         with self._service.held(reference) as servable:
             signature = servable.model.signatures.get(name)
             if signature is None:
                 raise invalid(f'Serving signature name: "{name}" not found in signature def')
             if not signature.inputs:
-                raise invalid(f"Failed to get input map for signature: {name}")
+                raise invalid(f"Failed to get input map for signature: {asked or 'DEFAULT'}")
             if "instances" in document and "inputs" in document:
                 raise invalid(
                     f"JSON Value: {to_text(document)} Not formatted correctly expecting only one "
@@ -199,13 +200,13 @@ class RestApi:
     def _classify(self, reference: Reference, body: bytes, deadline: float | None) -> bytes:
         document = parse(body)
         name, examples = signature_name(document), json_examples.read(document)
-        answer = self._service.classify(reference, name, examples, deadline)
+        answer = self._service.classify(reference, name, lambda: examples, deadline)
         return json_write.classifications(answer.value)
 
     def _regress(self, reference: Reference, body: bytes, deadline: float | None) -> bytes:
         document = parse(body)
         name, examples = signature_name(document), json_examples.read(document)
-        answer = self._service.regress(reference, name, examples, deadline)
+        answer = self._service.regress(reference, name, lambda: examples, deadline)
         return json_write.regressions(answer.value)
 
     def _look_up(self, reference: Reference, action: str) -> bytes:

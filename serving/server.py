@@ -129,6 +129,7 @@ def _follow_config(flags: Flags, models: Models, stop: threading.Event) -> None:
         return
     while not stop.wait(wait):
         try:
-            models.configure(read_config_file(flags.model_config_file), stop.is_set)
+            configs = read_config_file(flags.model_config_file, models.names())
+            models.configure(configs, stop.is_set)
         except ServingError as error:
             log.error("the config stays as it was: %s", error)

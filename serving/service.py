@@ -19,6 +19,9 @@ from serving.status import from_exception
 from serving.tensors import Array
 
 Result = TypeVar("Result")
+# Gives the serialised examples, strings [examples]. Called when it is certain that the model takes
+# any: a missing model is told before an empty input.
+Read = Callable[[], Array]
 
 
 @dataclass(frozen=True)
@@ -85,41 +88,35 @@ class Service:
         return Answer(servable.version, signature.name, value)
 
     def classify(
-        self, reference: Reference, name: str, examples: Array, deadline: float | None
+        self, reference: Reference, name: str, read: Read, deadline: float | None
     ) -> Answer:
         """Serialised examples -> `Classes`."""
         return self._on_examples(
-            "Classify", CLASSIFY, inference.classify, reference, name, examples, deadline
+            "Classify", CLASSIFY, inference.classify, reference, name, read, deadline
         )
 
     def regress(
-        self, reference: Reference, name: str, examples: Array, deadline: float | None
+        self, reference: Reference, name: str, read: Read, deadline: float | None
     ) -> Answer:
         """Serialised examples -> values."""
         return self._on_examples(
-            "Regress", REGRESS, inference.regress, reference, name, examples, deadline
+            "Regress", REGRESS, inference.regress, reference, name, read, deadline
         )
 
     def multi_inference(
         self,
         reference: Reference,
-        tasks: Sequence[tuple[str, str]],
-        examples: Array,
+        tasks: Sequence[tuple[str, str, str]],
+        read: Read,
         deadline: float | None,
     ) -> Answer:
-        """(signature name, method) each -> a list of `Classes` and arrays of values."""
-        self._limits.check({"examples": examples})
+        """(model name, signature name, method) each -> a list of `Classes` and arrays of values."""
         with self.held(reference) as servable:
+            wanted = inference.plan(servable.model.signatures, tasks, self._check_methods)
+            examples = self._examples(read)
 
             def run(runner: Runner) -> list[Classes | Array]:
-                return inference.multi_inference(
-                    runner,
-                    servable.model.signatures,
-                    tasks,
-                    examples,
-                    self._check_methods,
-                    deadline,
-                )
+                return inference.multi_inference(runner, wanted, examples, deadline)
 
             value = self._timed(servable, "MultiInference", run)
             self._count_examples(servable, examples)
@@ -159,14 +156,14 @@ class Service:
         infer: Callable[[Runner, Signature, Array, float | None], Any],
         reference: Reference,
         name: str,
-        examples: Array,
+        read: Read,
         deadline: float | None,
     ) -> Answer:
-        self._limits.check({"examples": examples})
         with self.held(reference) as servable:
             signature = inference.find_signature(
                 servable.model.signatures, name, method, self._check_methods
             )
+            examples = self._examples(read)
 
             def run(runner: Runner) -> Any:
                 return infer(runner, signature, examples, deadline)
@@ -174,6 +171,11 @@ class Service:
             value = self._timed(servable, api, run)
             self._count_examples(servable, examples)
             return Answer(servable.version, signature.name, value)
+
+    def _examples(self, read: Read) -> Array:
+        examples = read()
+        self._limits.check({"examples": examples})
+        return examples
 
     def _timed(self, servable: Servable, api: str, run: Callable[[Runner], Result]) -> Result:
         started = time.perf_counter()

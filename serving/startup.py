@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Container
 from pathlib import Path
 
 from tensorflow_serving.config import model_server_config_pb2
@@ -58,9 +59,9 @@ def model_configs(flags: Flags) -> dict[str, ModelConfig]:
     return {flags.model_name: ModelConfig(flags.model_name, base_path)}
 
 
-def read_config_file(path: str) -> dict[str, ModelConfig]:
-    """The models that a text ModelServerConfig names."""
-    return read_config(read_text(path, model_server_config_pb2.ModelServerConfig()))
+def read_config_file(path: str, served: Container[str] = ()) -> dict[str, ModelConfig]:
+    """The models that a text ModelServerConfig names, some of which may be `served` already."""
+    return read_config(read_text(path, model_server_config_pb2.ModelServerConfig()), served)
 
 
 def prometheus_path(config_file: str) -> str | None:

@@ -94,6 +94,16 @@ def data_type(numpy: np.dtype[Any]) -> int:
     raise ValueError(f"no tensor of {numpy}")
 
 
+def enum_name(numpy: np.dtype[Any]) -> str:
+    """The type of an array by the name of its constant.
+
+    Example:
+        >>> enum_name(np.dtype(np.float16))
+        'DT_HALF'
+    """
+    return f"DT_{type_name(data_type(numpy)).upper()}"
+
+
 def from_proto(proto: Any, max_bytes: int = MAX_BYTES) -> Array:
     """The array of a TensorProto.
 

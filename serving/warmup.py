@@ -106,8 +106,12 @@ def _reader(servable: Servable, record: Any) -> Callable[[], object]:
     if kind == "multi_inference_log":
         request = record.multi_inference_log.request
         examples = inference.read_examples(request.input)
-        tasks = [(task.model_spec.signature_name, task.method_name) for task in request.tasks]
-        return lambda: inference.multi_inference(runner, signatures, tasks, examples)
+        tasks = [
+            (task.model_spec.name, task.model_spec.signature_name, task.method_name)
+            for task in request.tasks
+        ]
+        planned = inference.plan(signatures, tasks, False)
+        return lambda: inference.multi_inference(runner, planned, examples)
     raise ServingError(
         Code.UNIMPLEMENTED, f"Unsupported log_type for warmup: {kind or 'LOG_TYPE_NOT_SET'}"
     )

@@ -48,7 +48,8 @@ def _answer(flags: argparse.Namespace) -> str:
     if flags.plot and kind.draw is None:
         raise inputs.BadInput(f"--plot: there is no picture of {flags.question}")
     user = _user(flags) if "history" in flags else None
-    history = [user.history] if flags.question == "explain" and user else []
+    # Its lines are those of the user's events and words.
+    about = [user] if flags.question == "explain" and user else []
     question = kind.ask(*_arguments(flags, user))
     with Client(
         flags.server,
@@ -62,12 +63,12 @@ def _answer(flags: argparse.Namespace) -> str:
         answer = client.ask(question)
     if flags.plot and kind.draw is not None:
         try:
-            kind.draw(answer, *history, flags.plot)
+            kind.draw(answer, *about, flags.plot)
         except OSError as error:
             raise inputs.BadInput(f"cannot write {flags.plot}: {error.strerror}") from None
     if flags.json:
         return json.dumps(plain(answer), ensure_ascii=False, indent=1)
-    return kind.tell(answer, *history)
+    return kind.tell(answer, *about)
 
 
 def _user(flags: argparse.Namespace) -> User:

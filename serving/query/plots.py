@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from serving.client import Distribution, Event, Explanation, Interest, Recommendation, Score, Stage
-from serving.query.tables import MOST_ITEMS, head_and_rest, largest_categories
+from serving.client import Distribution, Explanation, Interest, Recommendation, Score, Stage, User
+from serving.query.tables import MOST_ITEMS, head_and_rest, largest_categories, words_of
 
 _FOR, _AGAINST, _TOTAL = "#2f6f9f", "#c0603f", "#555555"
 _MOST_LINES = 12
@@ -45,12 +45,12 @@ def facets(answer: Interest, path: Path) -> None:
     bars([*labels, "the crowd"], values, "share in what moves the scores", path)
 
 
-def explain(answer: list[Explanation], history: Sequence[Event], path: Path) -> None:
+def explain(answer: list[Explanation], user: User, path: Path) -> None:
     """A waterfall for each known item: the lines one after the other, up to the score."""
     known = [one for one in answer if one.known]
-    figure, all_axes = _figure(min(len(history), _MOST_LINES) + 4, max(1, len(known)))
+    figure, all_axes = _figure(min(len(user.history), _MOST_LINES) + 6, max(1, len(known)))
     for axes, one in zip(all_axes.flat if len(known) > 1 else [all_axes], known, strict=False):
-        lines = _lines(one, history)
+        lines = _lines(one, user)
         start = 0.0
         for place, (_, value) in enumerate(lines):
             axes.barh(place, value, left=start, color=_FOR if value >= 0 else _AGAINST)
@@ -83,13 +83,15 @@ def evolve(answer: list[Stage], path: Path) -> None:
     _save(figure, path)
 
 
-def _lines(one: Explanation, history: Sequence[Event]) -> list[tuple[str, float]]:
+def _lines(one: Explanation, user: User) -> list[tuple[str, float]]:
     """The lines of a score, the largest events first; the small ones together."""
     sums = one.contributions.sum(axis=1).tolist()
-    events = sorted(zip(history, sums, strict=True), key=lambda pair: -abs(pair[1]))
+    events = sorted(zip(user.history, sums, strict=True), key=lambda pair: -abs(pair[1]))
     lines = [(event.item, value) for event, value in events[:_MOST_LINES]]
     if len(events) > _MOST_LINES:
         lines.append(("other events", sum(value for _, value in events[_MOST_LINES:])))
+    told = one.told_contributions.sum(axis=1).tolist()
+    lines += zip(words_of(user, len(told)), told, strict=True)
     return [*lines, ("quality", one.quality), ("conformity", one.conformity)] + (
         [("context", one.context)] if one.context else []
     )

@@ -13,13 +13,13 @@ import numpy as np
 from serving.client import (
     Distribution,
     Embeddings,
-    Event,
     Explanation,
     Interest,
     Recommendation,
     Score,
     Stage,
     Update,
+    User,
 )
 
 _UNKNOWN = "not in the catalogue"
@@ -48,7 +48,7 @@ def score(answer: list[Score]) -> str:
     return table(head, rows)
 
 
-def explain(answer: list[Explanation], history: Sequence[Event]) -> str:
+def explain(answer: list[Explanation], user: User) -> str:
     parts = []
     for one in answer:
         if not one.known:
@@ -57,16 +57,24 @@ def explain(answer: list[Explanation], history: Sequence[Event]) -> str:
         facets = one.contributions.shape[1]
         rows = [
             [event.item, *(f"{line:+.4f}" for line in lines), f"{lines.sum():+.4f}"]
-            for event, lines in zip(history, one.contributions, strict=True)
+            for event, lines in zip(user.history, one.contributions, strict=True)
         ]
-        for lines in one.told_contributions:
-            rows.append(["said", *(f"{line:+.4f}" for line in lines), f"{lines.sum():+.4f}"])
+        told = one.told_contributions
+        for name, lines in zip(words_of(user, len(told)), told, strict=True):
+            rows.append([name, *(f"{line:+.4f}" for line in lines), f"{lines.sum():+.4f}"])
         for name in ("quality", "conformity", "context"):
             rows.append([name, *[""] * facets, f"{getattr(one, name):+.4f}"])
         rows.append(["score", *[""] * facets, f"{one.score:+.4f}"])
         head = ["line", *(f"facet {n}" for n in range(1, facets + 1)), "sum"]
         parts.append(f"{one.item}: {one.text}\n{table(head, rows)}")
     return "\n\n".join(parts)
+
+
+def words_of(user: User, count: int) -> tuple[str, ...]:
+    """What the `count` lines of a user's own words are called: a model may read one kind alone."""
+    if count == 1:
+        return ("profile",) if user.profile else ("searched",)
+    return ("profile", "searched")[:count]
 
 
 def distribution(answer: Distribution) -> str:

@@ -263,7 +263,8 @@ def test_regress_with_a_context(server: Server) -> None:
 INFERENCE_FAILURES = {
     "no such signature": ("x", [example(1.0)], "No signature was found with the name: x"),
     "several inputs": ("", [example(1.0)], "Expected one input Tensor."),
-    "no examples": ("regress_x_to_y", [], "Input is empty."),
+    "no examples": ("{}_x_to_y", [], "Input is empty."),
+    "no signature before no examples": ("x", [], "No signature was found with the name: x"),
 }
 
 
@@ -277,7 +278,7 @@ def test_classify_and_regress_failures(server: Server, api: str, case: str) -> N
         else regression_pb2.RegressionRequest()
     )
     request.model_spec.name = "mixed" if case == "several inputs" else "half"
-    request.model_spec.signature_name = signature
+    request.model_spec.signature_name = signature.format(api.lower())
     request.input.example_list.examples.extend(examples)
     with pytest.raises(grpc.RpcError) as failed:
         getattr(server.prediction, api)(request, timeout=10)
@@ -338,6 +339,7 @@ def test_multi_inference(server: Server) -> None:
             grpc.StatusCode.UNIMPLEMENTED,
         ),
         ([("m", "regress_x_to_y", REGRESS)], MISSING),
+        ([("m", "regress_x_to_y", REGRESS), ("half", "a", REGRESS)], MISSING),
     ],
 )
 def test_multi_inference_failures(
@@ -346,6 +348,43 @@ def test_multi_inference_failures(
     with pytest.raises(grpc.RpcError) as failed:
         server.prediction.MultiInference(_multi(*tasks), timeout=10)
     assert failed.value.code() == code
+
+
+@pytest.mark.parametrize(
+    ("tasks", "text"),
+    [
+        ([], "ModelSpec has no name specified."),
+        ([("", "regress_x_to_y", REGRESS)], "ModelSpec has no name specified."),
+        (
+            [("half", "regress_x_to_y", REGRESS), ("", "a", REGRESS)],
+            "Found ModelSpec with an empty model name.",
+        ),
+        # The first task that is wrong counts, whatever is wrong with the next one.
+        (
+            [("half", "x", REGRESS), ("mixed", "a", REGRESS)],
+            "Requested signature not found in model graph: x",
+        ),
+    ],
+)
+def test_which_task_is_told(server: Server, tasks: list[tuple[str, str, str]], text: str) -> None:
+    request = _multi(*tasks)
+    request.input.Clear()  # is looked at last
+    with pytest.raises(grpc.RpcError) as failed:
+        server.prediction.MultiInference(request, timeout=10)
+    assert (failed.value.code(), failed.value.details()) == (INVALID, text)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [classification_pb2.ClassificationRequest(), regression_pb2.RegressionRequest()],
+    ids=["Classify", "Regress"],
+)
+def test_a_missing_model_is_told_before_an_empty_input(server: Server, request_: Any) -> None:
+    request_.model_spec.name = "m"
+    api = "Classify" if "Classification" in type(request_).__name__ else "Regress"
+    with pytest.raises(grpc.RpcError) as failed:
+        getattr(server.prediction, api)(request_, timeout=10)
+    assert failed.value.code() == MISSING
 
 
 def test_metadata(server: Server) -> None:
@@ -372,6 +411,10 @@ def test_metadata_failures(server: Server, fields: list[str]) -> None:
     assert failed.value.code() == INVALID
     if fields:
         assert failed.value.details() == "Metadata field foo is not supported"
+    request.model_spec.name = ""  # the fields come first
+    with pytest.raises(grpc.RpcError) as again:
+        server.prediction.GetModelMetadata(request, timeout=10)
+    assert again.value.details() == failed.value.details()
 
 
 def _status(name: str, version: int | None = None) -> get_model_status_pb2.GetModelStatusRequest:

@@ -242,19 +242,48 @@ def test_reload_request(living: Living) -> None:
 
 
 RELOAD_FAILURES = {
-    "duplicates": "{m} {m}",
-    "relative path": 'config {{ name: "r" base_path: "r" model_platform: "tensorflow" }}',
-    "platform": 'config {{ name: "r" base_path: "/r" model_platform: "torch" }}',
-    "no platform": 'config {{ name: "r" base_path: "/r" }}',
+    "duplicates": ("{m} {m}", "Illegal to list model m multiple times in config list"),
+    "relative path": (
+        'config {{ name: "r" base_path: "r" model_platform: "tensorflow" }}',
+        "Expected model r to have an absolute path or URI; got base_path()=r",
+    ),
+    "platform": (
+        'config {{ name: "r" base_path: "/r" model_platform: "torch" }}',
+        "Model r requests unsupported platform torch",
+    ),
+    "another platform": (
+        'config {{ name: "m" base_path: "/r" model_platform: "torch" }}',
+        "Illegal to change a model's platform. For model m platform was tensorflow and new "
+        "platform requested is torch",
+    ),
+    "no platform": (
+        'config {{ name: "r" base_path: "/r" }}',
+        "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
+        "ModelServerConfig::model_platform.",
+    ),
+    "platform twice": (
+        'config {{ name: "m" base_path: "/r" model_platform: "tensorflow" '
+        "model_type: TENSORFLOW }}",
+        "Illegal setting both ModelServerConfig::model_type (deprecated) and "
+        "ModelServerConfig::model_platform.",
+    ),
+    "type": (
+        'config {{ name: "r" base_path: "/r" model_type: OTHER }}',
+        "ModelServerConfig::model_type choice 2 not supported.",
+    ),
 }
 
 
 @pytest.mark.parametrize("case", RELOAD_FAILURES)
 def test_reload_failures(living: Living, case: str) -> None:
-    entries = RELOAD_FAILURES[case].format(m=living.entry("m"))
+    entries, text = RELOAD_FAILURES[case]
+    entries = entries.format(m=living.entry("m"))
     with pytest.raises(grpc.RpcError) as failed:
         living.reload(f"model_config_list {{ {entries} }}")
-    assert failed.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert (failed.value.code(), failed.value.details()) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        text,
+    )
     assert living.answer() == 3.0
 
 
@@ -277,9 +306,11 @@ def test_a_new_model_that_fails_is_reported(living: Living) -> None:
     entries = f"{living.entry('m')} {living.entry('bad')}"
     with pytest.raises(grpc.RpcError) as failed:
         living.reload(f"model_config_list {{ {entries} }}")
-    assert "did not become available: {{name: bad version: 1} due to error:" in (
-        failed.value.details()
+    told = failed.value.details()
+    assert told.startswith(
+        "1 model(s) did not become available: {{{name: bad version: 1} due to error: NOT_FOUND: "
     )
+    assert told.endswith("}, }")
     assert living.answer() == 3.0
 
 

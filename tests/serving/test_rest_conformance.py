@@ -167,6 +167,26 @@ FAILURES: list[tuple[str, str, int, str]] = [
     ("half", '{"instances" 1}', 400, "JSON Parse error: Missing a colon after a name of object"),
     ("half", '{"instances": [1 2]}', 400, "JSON Parse error: Missing a comma or ] after an array"),
     ("half", '{"a": 1 "b": 2}', 400, "JSON Parse error: Missing a comma or } after an object"),
+    ("half", '{"inputs": [tru]}', 400, "JSON Parse error: Invalid value. at offset: 15"),
+    ("half", '{"inputs": [-]}', 400, "JSON Parse error: Invalid value. at offset: 13"),
+    (
+        "half",
+        '{"inputs": ["\\x"]}',
+        400,
+        "JSON Parse error: Invalid escape character in string. at offset: 13",
+    ),
+    (
+        "mixed",
+        '{"signature_name": "echo_int64", "inputs": 12345678901234567890123}',
+        400,
+        "JSON Value: 1.23456794e+22 Type: Number is not of expected type: int64",
+    ),
+    (
+        "mixed",
+        '{"signature_name": "__saved_model_init_op", "inputs": 1}',
+        400,
+        "Failed to get input map for signature: __saved_model_init_op",
+    ),
     ("half", '{"a": "b', 400, "JSON Parse error: Missing a closing quotation mark in string."),
     (
         "half",
