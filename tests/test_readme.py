@@ -45,7 +45,7 @@ def write_movielens(folder: Path) -> None:
 
 
 def write_clicks(folder: Path) -> None:
-    """clicks.csv, items.csv, new.csv, users.csv: forty shoppers who walk along the shelves."""
+    """clicks, items, new, users, rentals.csv: forty shoppers who walk along the shelves."""
     rng = np.random.default_rng(0)
     lines = ["uid,sku,ts"]
     for user in range(40):
@@ -55,6 +55,8 @@ def write_clicks(folder: Path) -> None:
     rows = [f"s{n},thing number {n},shelf {n % 4}" for n in range(25)]
     (folder / "items.csv").write_text("\n".join(["item_id,title,category", *rows]) + "\n")
     (folder / "new.csv").write_text("item_id,title,category\ns90,thing number ninety,shelf 2\n")
+    rented = [f"u{n % 40},r{n % 7},{1_700_000_000 + 90 * n}" for n in range(200)]
+    (folder / "rentals.csv").write_text("\n".join(["user_id,item_id,timestamp", *rented]) + "\n")
     likes = [f"u{user},thing number {user % 25}" for user in range(40)]
     (folder / "users.csv").write_text("\n".join(["user_id,likes", *likes]) + "\n")
 

@@ -15,7 +15,6 @@ from tests.export.served_model import Served
 from tests.text.tiny_saved_models import DIM, write_bert, write_words
 from tests.training.worlds import arguments, write_log
 from tfrec.config import resolve
-from tfrec.explain import main as explain
 from tfrec.run import CONFIG, RunConfig
 from tfrec.text.catalogue_vectors import VECTORS
 from tfrec.text.hub_encoder import load_hub
@@ -116,15 +115,6 @@ def test_it_trains_on_the_vectors(folder: Path, run: Path) -> None:
     np.testing.assert_allclose(found, expected, atol=1e-5)
     cached = folder / "cache" / "texts" / encoder.fingerprint
     assert any(cached.glob("*.npy"))
-
-
-def test_searches_are_read_by_it(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    capsys.readouterr()
-    asked = []
-    for query in ("north coast", "walk of the south"):
-        assert explain([str(run), "--user", "u3", "--query", query]) == 0
-        asked.append(capsys.readouterr().out)
-    assert asked[0] != asked[1]
 
 
 def test_the_export_reads_strings_without_the_folder(folder: Path, run: Path) -> None:

@@ -18,8 +18,7 @@ from tfrec.data.domains import Domains
 from tfrec.data.prepared import ITEMS, Meta, PreparedData
 from tfrec.data.sequences import Bool, Columns
 from tfrec.data.splits import SplitConfig, make_split
-from tfrec.errors import UserError
-from tfrec.evaluation.domains import checked_domains, domain_slices
+from tfrec.evaluation.domains import domain_slices, unasked_domains
 from tfrec.evaluation.model_ranking import ModelRanker
 from tfrec.evaluation.ranking import Ranking, rank, tie_order
 from tfrec.models.sasrec import SASRec
@@ -111,14 +110,11 @@ def joined(folder: Path, names: list[str] | None) -> PreparedData:
     return PreparedData(folder, Meta("made", 40, 10, 4), np.arange(0, 41, 4), columns)
 
 
-def test_a_domain_without_a_case_is_refused(tmp_path: Path) -> None:
-    data = joined(tmp_path / "two", ["books", "films", "films", "films"])
-    split = make_split(data, SplitConfig(), seed=0)
-    with pytest.raises(UserError, match=r"two: no test case .* in the domain books"):
-        checked_domains(data, split, "test", True)
-    data = joined(tmp_path / "good", ["films", "films", "films", "films"])
-    found = checked_domains(data, make_split(data, SplitConfig(), seed=0), "test", True)
-    assert found is not None
-    assert found.names == ["films"]
-    data = joined(tmp_path / "one", None)
-    assert checked_domains(data, make_split(data, SplitConfig(), seed=0), "test", True) is None
+def test_a_domain_without_a_case_is_named(tmp_path: Path) -> None:
+    def unasked(names: list[str] | None, folder: str) -> list[str]:
+        data = joined(tmp_path / folder, names)
+        return unasked_domains(data, make_split(data, SplitConfig(), seed=0), "test", True)
+
+    assert unasked(["books", "films", "films", "films"], "two") == ["books"]
+    assert unasked(["films", "films", "films", "films"], "good") == []
+    assert unasked(None, "one") == []

@@ -15,7 +15,6 @@ from tfrec.data.domains import Domains, domains
 from tfrec.data.prepared import PreparedData
 from tfrec.data.sequences import Bool, Int64
 from tfrec.data.splits import Split, Subset
-from tfrec.errors import UserError
 from tfrec.evaluation.ranking import Ranking
 from tfrec.evaluation.results import SliceRow
 from tfrec.evaluation.slices import slice_row, with_targets
@@ -24,31 +23,21 @@ WITHIN = "ranked within it"
 WARM, COLD, UNKNOWN = "some", "none, some elsewhere", "none at all"
 
 
-def checked_domains(
+def unasked_domains(
     data: PreparedData, split: Split, subset: Subset, seen_removed: bool
-) -> Domains | None:
-    """The domains of a joined log, each with at least one case; None for any other log.
+) -> list[str]:
+    """The domains of a joined log in which no case has a target, so that nothing is measured there.
 
     Arguments:
         data, split: of a run.
         subset, seen_removed: which cases, see `Split.cases`.
-
-    Raises:
-        UserError: no case has a target in one of them.
     """
     found = domains(data)
     if found is None:
-        return None
+        return []
     cases = split.cases(subset, seen_removed=seen_removed)
     targets = np.bincount(found.of_item[cases.targets], minlength=len(found.names))
-    for name, count in zip(found.names, targets.tolist(), strict=True):
-        if not count:
-            raise UserError(
-                f"{data.folder}: no {subset} case of the split {split.describe()} has a target in "
-                f"the domain {name}. Use another --split, and look whether the times of the "
-                "joined logs are comparable"
-            )
-    return found
+    return [name for name, count in zip(found.names, targets, strict=True) if not count]
 
 
 def domain_slices(
@@ -72,13 +61,15 @@ def domain_slices(
         ks, seed: as for `accuracy` and `intervals`.
 
     Returns:
-        slice name -> rows; a row without cases is left out.
+        slice name -> rows; rows and domains without cases are left out.
     """
     whole: list[SliceRow] = []
     found = {f"domain, {WITHIN}": whole}
     for domain, name in enumerate(among.names):
         candidates = among.items(domain)
         part, _ = with_targets(cases, candidates[cases.targets])
+        if not len(part):
+            continue
         ranking = rank(part, candidates)
         everything = np.ones(len(part.targets), bool)
         whole.append(slice_row(name, everything, ranking, part, ks, seed))

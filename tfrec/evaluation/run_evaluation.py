@@ -16,7 +16,7 @@ import numpy as np
 import tfrec
 from tfrec.console import Progress, count, import_tensorflow, say, seconds
 from tfrec.data.cases import Cases
-from tfrec.data.domains import Domains
+from tfrec.data.domains import Domains, domains
 from tfrec.data.prepared import PreparedData
 from tfrec.data.sequences import Bool, Int64, count_items
 from tfrec.data.splits import Split, Subset
@@ -24,7 +24,7 @@ from tfrec.errors import UserError
 from tfrec.evaluation.baselines import TEXT_BASELINES, all_baselines, run_baselines
 from tfrec.evaluation.case_metrics import load_cases, save_cases
 from tfrec.evaluation.compare import compare
-from tfrec.evaluation.domains import checked_domains, domain_slices
+from tfrec.evaluation.domains import domain_slices
 from tfrec.evaluation.measure import evaluate
 from tfrec.evaluation.metrics import accuracy
 from tfrec.evaluation.model_ranking import ModelRanker
@@ -144,15 +144,14 @@ def evaluate_run(
         texts: of the items, for the baselines that read, see `text_views`.
 
     Raises:
-        UserError: the split has no such cases, or none in a domain of a joined log, or an unknown
-            baseline is asked for.
+        UserError: the split has no such cases, or an unknown baseline is asked for.
     """
     check(config)
     started = time.monotonic()
     cases = nonempty_cases(split, subset, config)
     item_counts = count_items(split.train(), data.num_items)
     about = protocol(split, data, config)
-    among = checked_domains(data, split, subset, not config.keep_seen)
+    among = domains(data)
     (folder / CASES).mkdir(parents=True, exist_ok=True)
 
     models = []
