@@ -159,12 +159,17 @@ class _WithEmbeddings:
 
     def __init__(self, model: Any, table: Any) -> None:
         self._model, self._table = model, table
+        self.num_items = table.shape[0] or import_tensorflow().shape(table)[0]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
 
     def tower(self, training: bool = False) -> Any:
         return self._table
+
+    def _embedded(self, table: Any, batch: dict[str, Any]) -> Any:
+        # The model's own would look the events up among its own items.
+        return type(self._model)._embedded(self, table, batch)
 
 
 def scorer_of_embeddings(reader: Any) -> Any:

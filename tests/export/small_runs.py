@@ -70,6 +70,7 @@ def trained(world: Path, name: str, **changes: str) -> Path:
         "epochs": "2",
         "batch_size": "40",
         "steps_per_call": "1",
+        "dropout": "0.2",
         "xla": "off",
         "baselines": "none",
         "items": str(world / "items.csv"),

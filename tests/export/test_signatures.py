@@ -33,7 +33,7 @@ from tfrec.interest.strength_lines import StrengthWeights
 from tfrec.interest.telling.sentences import explain_in_words
 from tfrec.models.build import category_matrix, category_names
 from tfrec.models.expected_popularity import fit_popularity
-from tfrec.text.chunks import as_read
+from tfrec.text.chunks import ChunkedEncoder
 from tfrec.text.cleaning import clean
 from tfrec.text.encoder import load_encoder
 
@@ -314,7 +314,7 @@ def test_a_text_is_placed_as_an_item_of_which_nothing_else_is_known(
     found = ledger.served.ask("embed_text", texts=texts)["embedding"]
     encoder = load_encoder(run.config.text.text_encoder, run.config.text.text_max_length)
     read = tf.constant(clean(texts, run.config.text))
-    vectors = as_read(encoder, run.config.text)(read).numpy()
+    vectors = ChunkedEncoder(encoder)(read).numpy()
     assert np.abs(vectors[3] - encoder(read)[3]).max() > 1e-3  # not its beginning alone
     vectors[1] = 0  # as `catalogue_vectors` has it
     # The catalogue with four more items, which have neither an id nor a category.

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from tests.text.numpy_transformer import token_vectors
 from tests.text.tiny_checkpoints import fast_tokenizer, write_checkpoint, write_sentence_files
 from tfrec.text.catalogue_vectors import vectors_of
-from tfrec.text.chunks import ChunkedEncoder, as_read
+from tfrec.text.chunks import ChunkedEncoder
 from tfrec.text.encoder import load_encoder
+from tfrec.text.opening import open_encoder
 from tfrec.text.options import TextConfig
 
 LENGTH = 10
@@ -95,8 +96,8 @@ def test_the_option_decides_and_the_cache_keeps_both(
     config = {"text_encoder": str(bert[0]), "text_max_length": LENGTH}
     whole = TextConfig(**config, long_texts="chunks")  # type: ignore[arg-type]
     begun = TextConfig(**config)  # type: ignore[arg-type]
-    encoder = load_cached(bert[0])
-    assert as_read(encoder, begun) is encoder
+    assert isinstance(open_encoder(whole), ChunkedEncoder)
+    assert not isinstance(open_encoder(begun), ChunkedEncoder)
     found, cut_off = (vectors_of(TEXTS, some, tmp_path) for some in (whole, begun))
     np.testing.assert_allclose(found[2], expected(bert, TEXTS[2]), atol=2e-5)
     assert not found[1].any()

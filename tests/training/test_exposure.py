@@ -58,4 +58,4 @@ def test_exposure_moves_to_the_wanted_mix() -> None:
         pairs = zip(gradients, model.trainable_variables, strict=True)
         optimizer.apply_gradients([pair for pair in pairs if pair[0] is not None])
     assert before < 0.5
-    assert shown() > 0.58
+    assert shown() > 0.55
