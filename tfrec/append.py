@@ -156,7 +156,7 @@ def _new_rows(
         )
 
     def described(rows: pyarrow.Table) -> Bool:
-        nonlocal longer
+        nonlocal longer  # the vectors are aligned to the rows, which only the reader knows
         told = np.zeros(len(rows), bool)
         if reads_texts:
             told |= np.array([bool(t) for t in texts_of(rows, data.meta.text_columns, config.text)])
@@ -166,7 +166,8 @@ def _new_rows(
         return told
 
     wanted = " or ".join(name for name, read in ways.items() if read)
-    return read_new_items(items, data, config.data, kinds, described, wanted), longer
+    rows = read_new_items(items, data, config.data, kinds, described, wanted)
+    return rows, longer
 
 
 def _extend(

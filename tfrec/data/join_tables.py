@@ -29,7 +29,6 @@ def join_items(logs: Mapping[str, PreparedData], separate: bool) -> pyarrow.Tabl
     """
     import pyarrow
 
-    owner: dict[str, str] = {}
     tables = []
     columns = dict.fromkeys(name for data in logs.values() for name in data.items.column_names)
     for domain, data in logs.items():
@@ -39,21 +38,14 @@ def join_items(logs: Mapping[str, PreparedData], separate: bool) -> pyarrow.Tabl
                 "writes what log an item is of. Join logs that are not joined yet, and rename the "
                 "text column"
             )
-        ids = _ids(data.items["item_id"], domain, separate)
-        if both := [name for name in ids if name in owner]:
-            more = f" and {len(both) - _SHOWN:,} more" if len(both) > _SHOWN else ""
-            raise UserError(
-                f"item_id {', '.join(map(repr, both[:_SHOWN]))}{more}: in {owner[both[0]]} and in "
-                f"{domain} ({data.folder / ITEMS}). An item is of one domain. If equal ids are "
-                "different items, give --separate items"
-            )
-        owner |= dict.fromkeys(ids, domain)
-        table = pyarrow.table({"item_id": pyarrow.array(ids, pyarrow.string())})
-        table = table.append_column(DOMAIN, pyarrow.array([domain] * len(ids), pyarrow.string()))
+        table = pyarrow.table({"item_id": _ids(data.items["item_id"], domain, separate)})
+        table = table.append_column(DOMAIN, pyarrow.repeat(domain, len(table)))
         for name in list(columns)[1:]:
             table = table.append_column(name, _column(data.items, name))
         tables.append(table)
-    return pyarrow.concat_tables(tables)
+    joined = pyarrow.concat_tables(tables)
+    _must_differ(joined, logs)
+    return joined
 
 
 def join_users(
@@ -67,18 +59,18 @@ def join_users(
     import pyarrow.compute
 
     ids = [_ids(data.users["user_id"], domain, separate) for domain, data in logs.items()]
-    place: dict[str, int] = {}
-    for names in ids:
-        for name in names:
-            place.setdefault(name, len(place))
-    numbers = [np.fromiter(map(place.__getitem__, names), np.int64, len(names)) for names in ids]
-    users = pyarrow.table({"user_id": pyarrow.array(list(place), pyarrow.string())})
+    # Numbers in the order of the first appearance.
+    coded = pyarrow.concat_arrays([chunk for one in ids for chunk in one.chunks])
+    coded = coded.dictionary_encode()
+    ends = np.cumsum([len(one) for one in ids])[:-1]
+    numbers = np.split(coded.indices.to_numpy().astype(np.int64), ends)
+    users = pyarrow.table({"user_id": coded.dictionary})
     columns = dict.fromkeys(name for data in logs.values() for name in data.users.column_names)
     for name in list(columns)[1:]:
         said = []
         for data, number in zip(logs.values(), numbers, strict=True):
             if name in data.users.column_names:
-                row = np.full(len(place), -1)
+                row = np.full(len(users), -1)
                 row[number] = np.arange(len(number))
                 rows = pyarrow.array(row, mask=row < 0)
                 said.append(data.users[name].cast(pyarrow.string()).take(rows))
@@ -86,9 +78,35 @@ def join_users(
     return users, numbers
 
 
-def _ids(column: pyarrow.ChunkedArray, domain: str, separate: bool) -> list[str]:
-    names: list[str] = column.to_pylist()
-    return [f"{domain}/{name}" for name in names] if separate else names
+def _must_differ(items: pyarrow.Table, logs: Mapping[str, PreparedData]) -> None:
+    import pyarrow.compute as pc
+
+    ids = items["item_id"].combine_chunks().dictionary_encode()
+    number = ids.indices.to_numpy()
+    if len(ids.dictionary) == len(items):
+        return
+    _, first = np.unique(number, return_index=True)
+    again = np.setdiff1d(np.arange(len(items)), first)
+    # Of the first log that repeats an id, and of the log that had the first of them.
+    domain = items[DOMAIN][int(again[0])].as_py()
+    owner = items[DOMAIN][int(first[number[again[0]]])].as_py()
+    both = again[pc.equal(items[DOMAIN], domain).to_numpy()[again]]
+    shown = ", ".join(repr(name) for name in items["item_id"].take(both[:_SHOWN]).to_pylist())
+    more = f" and {len(both) - _SHOWN:,} more" if len(both) > _SHOWN else ""
+    raise UserError(
+        f"item_id {shown}{more}: in {owner} and in {domain} ({logs[domain].folder / ITEMS}). An "
+        "item is of one domain. If equal ids are different items, give --separate items"
+    )
+
+
+def _ids(column: pyarrow.ChunkedArray, domain: str, separate: bool) -> pyarrow.ChunkedArray:
+    import pyarrow
+    import pyarrow.compute
+
+    names = column.cast(pyarrow.string())
+    if separate:
+        names = pyarrow.compute.binary_join_element_wise(domain, names, "/")
+    return names
 
 
 def _column(items: pyarrow.Table, name: str) -> pyarrow.ChunkedArray:
@@ -96,8 +114,6 @@ def _column(items: pyarrow.Table, name: str) -> pyarrow.ChunkedArray:
 
     if name in items.column_names:
         return items[name]
-    if name == "categories":
-        nothing = pyarrow.array([[]] * len(items), pyarrow.list_(pyarrow.string()))
-    else:
-        nothing = pyarrow.array([""] * len(items), pyarrow.string())
-    return pyarrow.chunked_array([nothing])
+    nothing = [] if name == "categories" else ""
+    kind = pyarrow.list_(pyarrow.string()) if name == "categories" else pyarrow.string()
+    return pyarrow.chunked_array([pyarrow.repeat(pyarrow.scalar(nothing, kind), len(items))])

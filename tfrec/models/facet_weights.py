@@ -102,7 +102,7 @@ class FacetWeights(keras.layers.Layer):
         half_lives = np.geomspace(*FIRST_HALF_LIVES, facets).reshape(facets, 1, 1)
         decay = np.full((facets, 1, 1), 0.5)
         order_decays = np.geomspace(*FIRST_ORDER_DECAYS, facets)
-        if facets == 1:
+        if facets == 1:  # nothing to spread: the middle, where geomspace gives the steep end
             order_decays = np.sqrt(np.prod(FIRST_ORDER_DECAYS, keepdims=True))
         # Logarithms, so that both stay positive.
         self.log_decay = weight("log_decay", (facets, 1, 1), np.log(decay))
