@@ -23,6 +23,8 @@ from tfrec.evaluation.ranking import Ranking, tie_order
 from tfrec.models.build import SequenceModel
 
 _ROWS_PER_BATCH = 32
+# Compiling takes as long as a few hundred rows do without it.
+_WORTH_COMPILING = 8 * _ROWS_PER_BATCH
 _CELLS_PER_BLOCK = 2**22  # logits held at once
 
 
@@ -41,10 +43,13 @@ class ModelRanker:
     def __init__(self, model: SequenceModel) -> None:
         tf = import_tensorflow()
         self.model = model
-        self._encode = tf.function(
-            lambda batch: tf.cast(model(batch, training=False), tf.float32), jit_compile=True
-        )
-        self._rank_block = tf.function(_rank_block, reduce_retracing=True)
+
+        def encode(batch: dict[str, Any]) -> Any:
+            return tf.cast(model(batch, training=False), tf.float32)
+
+        self._encode = tf.function(encode, autograph=False)
+        self._encode_many = tf.function(encode, jit_compile=True, autograph=False)
+        self._rank_block = tf.function(_rank_block, reduce_retracing=True, autograph=False)
 
     def states(self, cases: Cases, progress: Callable[[int], None] | None = None) -> Float32:
         """The state after the newest event of each history, asked at its time, float32 [N, D].
@@ -61,6 +66,7 @@ class ModelRanker:
         packing = pack(lengths, length)
         room = int(np.diff(packing.row_starts).max(initial=1))  # histories of one row
         in_slot = packing.sequences()
+        encode = self._encode_many if packing.num_rows > _WORTH_COMPILING else self._encode
         out: Float32 | None = None
         for start in range(0, packing.num_rows, _ROWS_PER_BATCH):
             rows = np.arange(start, min(start + _ROWS_PER_BATCH, packing.num_rows))
@@ -71,7 +77,7 @@ class ModelRanker:
             if users is not None:
                 read = users.told(read, asked, length)
             batch = _batch(read, asked, lengths[which], first, length, room)
-            states = self._encode(batch).numpy()
+            states = encode(batch).numpy()
             if out is None:
                 out = np.empty((len(histories), states.shape[-1]), np.float32)
             out[which] = states.reshape(-1, states.shape[-1])[first + lengths[which] - 1]

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tfrec.models.ledger import Ledger
 
 _USERS_PER_BATCH = 32
+# Compiling takes as long as a few hundred users do without it.
+_WORTH_COMPILING = 8 * _USERS_PER_BATCH
 
 
 @dataclass(frozen=True)
@@ -200,7 +202,8 @@ class LedgerReader:
         side = model.item_side(model.tower())
         parts: Any = (None if part is None else np.asarray(part, np.float32) for part in side)
         self.catalogue = Catalogue(*parts)
-        self._read = tf.function(newest(model), jit_compile=True)
+        self._read = tf.function(newest(model), autograph=False)
+        self._read_many = tf.function(newest(model), jit_compile=True, autograph=False)
 
     def told(self, histories: Sequences, request_times: Int64) -> Sequences:
         """The histories as they are read, with the profiles of their users in front."""
@@ -230,10 +233,11 @@ class LedgerReader:
             name: np.concatenate([array, np.repeat(array[-1:], missing, axis=0)])
             for name, array in tokens.items()
         }
+        read = self._read_many if count > _WORTH_COMPILING else self._read
         parts = []
         for start in range(0, count + missing, _USERS_PER_BATCH):
             block = {n: array[start : start + _USERS_PER_BATCH] for n, array in padded.items()}
-            answer = self._read(block)
+            answer = read(block)
             parts.append([None if x is None else x.numpy() for x in answer])
         columns: Any = [
             None if c[0] is None else np.concatenate(c)[:count] for c in zip(*parts, strict=True)

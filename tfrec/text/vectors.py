@@ -155,6 +155,7 @@ def _graph(encoder: TextEncoder) -> Callable[[list[str]], Float32]:
     graph = tf.function(
         lambda texts: encoder(texts, training=False),
         input_signature=[tf.TensorSpec([None], tf.string)],
+        autograph=False,
     )
 
     def call(texts: list[str]) -> Float32:

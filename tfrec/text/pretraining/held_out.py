@@ -52,7 +52,7 @@ class HeldOut:
                 [tf.reduce_sum(real * loss), tf.reduce_sum(real * tf.cast(right, tf.float32))]
             )
 
-        self._measure = tf.function(measure, reduce_retracing=True)
+        self._measure = tf.function(measure, reduce_retracing=True, autograph=False)
 
     def __call__(self) -> dict[str, float]:
         total = np.zeros(2)
