@@ -1,0 +1,124 @@
+"""What is asked of a model that was trained without some items: about them, and about the others.
+
+`hold_out` also takes every user's newest event on the remaining (warm) items out of training, so
+that the same run answers both questions, and nothing that helps cold items can hide its price.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from tfrec.data.cases import Cases
+from tfrec.data.prepared import PreparedData
+from tfrec.data.sequences import Bool, Float32, Int32, count_items
+from tfrec.data.split_cases import build_cases
+from tfrec.data.split_labels import LEFT_OUT, TRAIN, Labels, user_of
+from tfrec.data.splits import Split, make_split
+from tfrec.evaluation.intervals import resampled_means
+from tfrec.evaluation.metrics import accuracy
+from tfrec.evaluation.ranking import Scorer, rank
+from tfrec.evaluation.results import Interval
+from tfrec.run import RunConfig, load_data, start
+
+K = 10
+# Beside the labels of a split.
+WARM = 9
+
+
+def hold_out(folder: Path, config: RunConfig) -> None:
+    """Begins the run folder of a training that knows neither cold items nor newest warm events."""
+    start(folder, config)
+    data = load_data(folder, config)
+    split = make_split(data, config.split, config.training.seed)
+    label = np.where(_newest_training_events(data, split.label), LEFT_OUT, split.label)
+    Split(data, config.split, config.training.seed, label.astype(np.int8)).save(folder)
+
+
+def warm_cases(data: PreparedData, split: Split) -> Cases:
+    """The newest warm event of every user, as `hold_out` took them out of training."""
+    whole = make_split(data, split.config, split.seed)
+    newest = _newest_training_events(data, whole.label)
+    label = np.where(newest, WARM, split.label)
+    return build_cases(
+        data, label, split.protocol, target_label=WARM, min_history=0, seen_removed=True
+    )[0]
+
+
+def _newest_training_events(data: PreparedData, label: Labels) -> Bool:
+    """Of users with another training event, bool [E]."""
+    rows = np.flatnonzero(label == TRAIN)
+    user = user_of(rows, data.user_offsets)
+    last = np.append(user[1:] != user[:-1], True)
+    another = np.bincount(user, minlength=data.num_users)[user] > 1
+    newest = np.zeros(len(label), bool)
+    newest[rows[last & another]] = True
+    return newest
+
+
+@dataclass
+class Raised:
+    """A scorer with all cold items raised by the same amount."""
+
+    scorer: Scorer
+    cold: Bool
+    by: float
+
+    def score(self, cases: Cases) -> Float32:
+        scores = self.scorer.score(cases)
+        return np.asarray(scores + np.where(self.cold, self.by, 0.0), np.float32)
+
+
+class Asked(NamedTuple):
+    """NDCG@10 of N cases [N], and the one item that each asks about [N]."""
+
+    ndcg: Float32
+    target: Int32
+
+
+class Measured(NamedTuple):
+    """What a scorer makes of held-out events.
+
+    cold: on cold items, in the whole catalogue. among: in the order of the cold items alone, which
+    does not depend on how high they stand against the others. warm: on warm items, in the whole
+    catalogue. shown: share of cold items in the first ten places of the warm cases.
+    """
+
+    cold: Asked
+    among: Asked
+    warm: Asked
+    shown: float
+
+
+def measure(scorer: Scorer, split: Split, data: PreparedData, seed: int = 0) -> Measured:
+    """Asks about the test items, and about the newest warm event of every user."""
+    cold = cold_items(split, data)
+    tests, warm = split.cases("test"), warm_cases(data, split)
+
+    def ranked(cases: Cases, candidates: Bool | None = None) -> tuple[Asked, float]:
+        ranking = rank(scorer, cases, data.num_items, K, seed=seed, candidates=candidates)
+        shown = float(cold[ranking.top_items].mean())
+        return Asked(accuracy(ranking, cases, [K])[f"ndcg@{K}"], cases.targets), shown
+
+    return Measured(ranked(tests)[0], ranked(tests, cold)[0], *ranked(warm))
+
+
+def mean_over_items(values: Float32, target: Int32) -> Interval:
+    """The mean over cases with its 95 % bootstrap interval over the items that they ask about.
+
+    Many cases ask about the same few cold items, and what is known of an item is right or wrong
+    for all of them: an interval over cases would take these very items for granted.
+    """
+    sums, cases = np.bincount(target, values), np.bincount(target)
+    both = np.stack([sums, cases], axis=1)[cases > 0].astype(np.float64)
+    drawn = resampled_means(both, seed=0)
+    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [0.025, 0.975])
+    return Interval(float(values.mean()), float(low), float(high))
+
+
+def cold_items(split: Split, data: PreparedData) -> Bool:
+    """Items without a training event, bool [I]."""
+    return np.asarray(count_items(split.train(), data.num_items) == 0)
