@@ -1,8 +1,9 @@
 """A signature called without any server, in a process of its own.
 
-    python benchmarks/bare_calls.py VERSION SIGNATURE
+    python benchmarks/bare_calls.py VERSION SIGNATURE THREADS
 
-For every line on standard input, a number of calls, it prints their median in ms.
+THREADS are those inside one operation; 0 lets TensorFlow choose. For every line on standard input,
+a number of calls, it prints their median in ms.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from sample_requests import read_samples
 from tfrec.console import import_tensorflow
 
 
-def main(version: str, name: str) -> None:
+def main(version: str, name: str, threads: str) -> None:
     tf = import_tensorflow()
+    tf.config.threading.set_intra_op_parallelism_threads(int(threads))
     importlib.import_module("tensorflow_text")  # its ops: the server has them too
     from tensorflow_serving.apis import predict_pb2
 

@@ -252,7 +252,7 @@ class BatchingRunner:
             target = next((n for n in self._parameters.allowed if n >= batch.rows), batch.rows)
             merged = merge([task.feeds for task in tasks], target, self._parameters.pad)
             outputs = self._inner.run(merged, list(key[1]), None)
-            self._metrics.wrapped_runs.add(self._parameters.name)
+            self._metrics.wrapped_runs.add()
             pieces = split(outputs, [task.rows for task in tasks], target)
         except BaseException as error:
             for task in tasks:

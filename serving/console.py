@@ -18,6 +18,7 @@ NOISE = re.compile(
     "|".join(
         [
             r"[IW]0000 00:00:\d+\.\d+ +\d+ \S+:\d+\] ",
+            r"E0000 .* Unknown experiment: event_engine_listener",
             r"WARNING: All log messages before absl::InitializeLog\(\) is called",
             r".*Unable to register cu(DNN|FFT|BLAS) factory",
             r".*failed call to cuInit: .*(\(303\)|CUDA_ERROR_NO_DEVICE|\(100\))",

@@ -11,6 +11,9 @@ from typing import Annotated, get_args, get_type_hints
 
 CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 INT32_MAX = 2**31 - 1
+# Requests wait inside a worker for their batch, so a batch can hold no more of them than there
+# are workers; idle threads cost next to nothing.
+BATCHING_THREADS = 64
 
 INTRODUCTION = """\
 usage: python -m serving --model_base_path=DIR [flags]
@@ -79,7 +82,11 @@ class Flags:
     tensorflow_session_parallelism: Annotated[
         int, "Sets both of the next two, unless one of them is set; 0: auto."
     ] = 0
-    tensorflow_intra_op_parallelism: Annotated[int, "Threads inside one operation."] = 0
+    tensorflow_intra_op_parallelism: Annotated[
+        int,
+        "Threads inside one operation. With 1, models of small operations answer sooner: waking "
+        "further threads costs them more than it saves.",
+    ] = 0
     tensorflow_inter_op_parallelism: Annotated[int, "Operations at the same time."] = 0
     grpc_channel_arguments: Annotated[str, "gRPC options: name=value,name=value."] = ""
     grpc_max_threads: Annotated[int, "Threads that answer gRPC requests."] = 4 * CPUS
@@ -89,7 +96,9 @@ class Flags:
     enable_grpc_healthcheck_service: Annotated[bool, "Serve grpc.health.v1.Health."] = False
     enable_grpc_reflection: Annotated[bool, "Serve gRPC reflection (own flag)."] = False
     enable_signature_method_name_check: Annotated[
-        bool, "Classify and Regress only signatures made for it (TF1 exports)."
+        bool,
+        "Classify and Regress only signatures made for it (TF1 exports), Predict only those whose "
+        "method_name is one of TensorFlow Serving's.",
     ] = False
     enable_serialization_as_tensor_content: Annotated[
         bool, "Answer with tensor_content instead of float_val and the like."
@@ -114,6 +123,16 @@ class Flags:
     ] = 0
     version: Annotated[bool, "Print the version and end."] = False
     help: Annotated[bool, "Print this and end."] = False
+
+
+def workers(threads: int, flags: Flags) -> int:
+    """How many threads answer requests where so many are asked for.
+
+    Example:
+        >>> workers(8, Flags()), workers(8, Flags(enable_batching=True))
+        (8, 64)
+    """
+    return max(1, threads, BATCHING_THREADS if flags.enable_batching else 0)
 
 
 def parse(arguments: Sequence[str]) -> tuple[Flags, list[str]]:

@@ -10,17 +10,12 @@ import grpc
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from serving.api_keys import ApiKeys
-from serving.flags import Flags
+from serving.flags import Flags, workers
 from serving.grpc_services import ModelService, PredictionService
 from serving.profiler import Profiler, is_local
 from serving.protos import SSLConfig, read_text
 from serving.service import Service
 from serving.status import Code, ServingError, invalid
-
-# Requests wait inside a worker for their batch, so a batch can hold no more of them than there
-# are workers; idle threads cost next to nothing.
-BATCHING_THREADS = 64
-
 
 _HEALTH = "/grpc.health.v1.Health/"
 
@@ -37,11 +32,8 @@ def start_grpc(flags: Flags, service: Service, keys: ApiKeys | None = None) -> A
     Raises:
         ServingError: a file cannot be read, or an address is taken.
     """
-    threads = flags.grpc_max_threads
-    if flags.enable_batching:
-        threads = max(threads, BATCHING_THREADS)
     server = grpc.server(
-        ThreadPoolExecutor(max(1, threads), "grpc"),
+        ThreadPoolExecutor(workers(flags.grpc_max_threads, flags), "grpc"),
         interceptors=[_Guard(keys)] if keys else [],
         options=[
             ("grpc.max_receive_message_length", flags.max_message_bytes),

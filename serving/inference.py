@@ -55,7 +55,10 @@ def find_signature(
         raise invalid(f"No signature was found with the name: {name}")
     signature = signatures[name]
     _check_method(signature, method, check_method)
-    _classify_tensors(signature) if method == CLASSIFY else _regress_tensors(signature)
+    if method == CLASSIFY:
+        _classify_tensors(signature)
+    else:
+        _regress_tensors(signature)
     return signature
 
 

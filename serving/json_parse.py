@@ -14,8 +14,10 @@ from serving.json_write import decimals
 from serving.status import ServingError, invalid
 
 _SPACE = re.compile(r"[ \t\n\r]*")
-# An exponent of three digits or as many digits as this may be too large for a double.
-_LARGE = re.compile(r"[0-9][eE]\+?[0-9]{3}|[0-9]{308}")
+# A number with an exponent of three digits. It begins with the letter, which is rarer than a digit.
+_EXPONENT = re.compile(r"[eE](?<=[0-9][eE])\+?[0-9]{3}")
+# Any 308 digits in a row, the fewest that can be too large for a double, fill one such piece.
+_DIGITS = 154
 # A string, ended or not: what is in it says nothing. No way back, so that time stays linear.
 _STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?'
 _STRING_OR_NUMBER = re.compile(rf"{_STRING}|(-?[0-9][0-9.eE+-]*)", re.DOTALL)
@@ -66,7 +68,7 @@ def parse(body: bytes) -> dict[str, Any]:
 
 
 def _decode(text: str, at: int) -> Any:
-    decoder = _checking if _LARGE.search(text) else _plain
+    decoder = _checking if _may_be_too_large(text) else _plain
     try:
         return decoder.raw_decode(text, at)[0]
     except json.JSONDecodeError as error:
@@ -158,6 +160,13 @@ def encode(text: str) -> bytes:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         raise invalid("JSON Parse error: The surrogate pair in string is invalid.") from None
+
+
+def _may_be_too_large(text: str) -> bool:
+    """Whether a number in a text may be too large for a double."""
+    if _EXPONENT.search(text):
+        return True
+    return any(text[at : at + _DIGITS].isdigit() for at in range(0, len(text), _DIGITS))
 
 
 def _first_of_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import base64
 import json
 import math
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 import numpy as np
 
@@ -34,9 +35,8 @@ def rows(found: Mapping[str, Array]) -> bytes:
                 f"Tensor name: {name} has inconsistent batch size: {len(array)} expecting: {count}"
             )
         count = len(array)
-    texts = [
-        _fold(_leaves(name, array), array.shape, array.ndim - 1) for name, array in found.items()
-    ]
+    leaves = _all_leaves(found)
+    texts = [_fold(leaves[name], array.shape, array.ndim - 1) for name, array in found.items()]
     if len(texts) == 1:
         items = texts[0]
     else:
@@ -56,10 +56,8 @@ def columns(found: Mapping[str, Array]) -> bytes:
         b'{"outputs": [[1, 2]]}'
     """
     _check_any(found)
-    whole = {
-        name: _fold(_leaves(name, array), array.shape, array.ndim)[0]
-        for name, array in found.items()
-    }
+    leaves = _all_leaves(found)
+    whole = {name: _fold(leaves[name], array.shape, array.ndim)[0] for name, array in found.items()}
     if len(whole) == 1:
         text = next(iter(whole.values()))
     else:
@@ -106,12 +104,12 @@ def decimals(values: Array) -> list[str]:
     # One formatting call for all: a call each costs several times as much.
     texts = ("%g\n" * len(numbers) % tuple(numbers)).split("\n")[:-1]
     with np.errstate(over="ignore"):  # 3.40282e+38 and its like round to more than the largest
-        back = np.array([float(text) for text in texts], np.float64).astype(values.dtype)
-    full = 17 if values.dtype == np.float64 else 9
-    for index in np.flatnonzero((back != values) & np.isfinite(values)).tolist():
-        texts[index] = f"{numbers[index]:.{full}g}"
+        back = np.array(list(map(float, texts)), np.float64).astype(values.dtype)
+    full = "%.17g" if values.dtype == np.float64 else "%.9g"
+    for index in (back != values).nonzero()[0].tolist():
+        texts[index] = full % numbers[index]
     texts = [text if "." in text or "e" in text else text + ".0" for text in texts]
-    for index in np.flatnonzero(~np.isfinite(values)).tolist():
+    for index in (~np.isfinite(values)).nonzero()[0].tolist():
         number = numbers[index]
         texts[index] = "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
     return texts
@@ -120,6 +118,16 @@ def decimals(values: Array) -> list[str]:
 def _check_any(tensors: Mapping[str, Array]) -> None:
     if not tensors:
         raise invalid("Cannot convert empty tensor map to JSON")
+
+
+def _all_leaves(found: Mapping[str, Array]) -> dict[str, list[str]]:
+    """Flat texts of every output. Floats of several outputs are written in one go."""
+    floats = {name: array.ravel() for name, array in found.items() if array.dtype == np.float32}
+    texts = iter(decimals(np.concatenate(list(floats.values()))) if floats else [])
+    return {
+        name: list(islice(texts, array.size)) if name in floats else _leaves(name, array)
+        for name, array in found.items()
+    }
 
 
 def _leaves(name: str, array: Array) -> list[str]:

@@ -17,6 +17,7 @@ def _exponential(start: float, factor: float, count: int) -> list[float]:
 
 MICROSECONDS = _exponential(10, 1.8, 33)
 POWERS_OF_TWO = _exponential(1, 2, 15)
+QUEUEING = _exponential(100, 1.2, 52)
 
 
 class Counter:
@@ -102,8 +103,8 @@ class Metrics:
         self.load_latency = Counter("/tensorflow/cc/saved_model/load_latency", "model_path")
         # Requests are never logged here, so it stays empty; dashboards look for the name.
         self.logged = Counter(f"{serving}/request_log_count", "model_name", "status_code")
-        self.queueing = Histogram(f"{batching}/queuing_latency", MICROSECONDS, "thread_pool_name")
-        self.wrapped_runs = Counter(f"{batching}/wrapped_run_count", "thread_pool_name")
+        self.queueing = Histogram(f"{batching}/queuing_latency", QUEUEING, "thread_pool_name")
+        self.wrapped_runs = Counter(f"{batching}/wrapped_run_count")
         self._all: list[Counter | Histogram] = [
             value for value in vars(self).values() if isinstance(value, Counter | Histogram)
         ]

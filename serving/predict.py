@@ -10,6 +10,9 @@ from serving.loader import DEFAULT_SIGNATURE, Runner, Signature
 from serving.status import Code, ServingError, invalid
 from serving.tensors import MAX_BYTES, Array, TooLarge, data_type, from_proto, type_name
 
+# With --enable_signature_method_name_check a Predict takes signatures of these methods.
+_METHODS = [f"tensorflow/serving/{method}" for method in ("predict", "classify", "regress")]
+
 
 def find_signature(signatures: Mapping[str, Signature], name: str) -> Signature:
     """The signature that a Predict asks for; "" is the default one."""
@@ -17,6 +20,20 @@ def find_signature(signatures: Mapping[str, Signature], name: str) -> Signature:
     if name not in signatures:
         raise ServingError(Code.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.')
     return signatures[name]
+
+
+def check_method(signature: Signature) -> None:
+    """Lets a signature pass whose method_name is one of TensorFlow Serving's.
+
+    Raises:
+        ServingError: INTERNAL, it is another.
+    """
+    if signature.method not in _METHODS:
+        raise ServingError(
+            Code.INTERNAL,
+            f"Expected prediction signature method_name to be one of {{{', '.join(_METHODS)}}}. "
+            f"Was: {signature.method}",
+        )
 
 
 def read_inputs(

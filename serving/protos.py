@@ -8,7 +8,7 @@ from typing import Any
 from google.protobuf import text_format
 
 from serving.descriptors import Fields, message_classes
-from serving.status import invalid
+from serving.status import Code, ServingError, invalid
 
 _PACKAGE = "tensorflow.serving"
 _MESSAGES: dict[str, Fields] = {
@@ -43,10 +43,13 @@ def read_text(path: str | Path, message: Any) -> Any:
     """Fills a message from a text proto file.
 
     Raises:
-        ServingError: the file cannot be read (NOT_FOUND) or parsed (INVALID_ARGUMENT).
+        ServingError: NOT_FOUND, there is no such file; INVALID_ARGUMENT, it cannot be read or
+            parsed.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ServingError(Code.NOT_FOUND, f"{path}; No such file or directory") from None
     except (OSError, UnicodeDecodeError) as error:
         raise invalid(f"Cannot read {path}: {error}") from None
     try:

@@ -193,6 +193,7 @@ class RestApi:
                 write = json_write.columns
             else:
                 raise invalid("Missing 'inputs' or 'instances' key")
+            self._service.check_method(signature)
             inputs = predict.complete_inputs(signature, given)
             answer = self._service.run_predict(servable, signature, inputs, (), deadline)
         return write(answer.value)

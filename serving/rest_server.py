@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from aiohttp import web
 
 from serving.console import log
-from serving.flags import Flags
+from serving.flags import Flags, workers
 from serving.rest_api import Response, RestApi
 from serving.status import Code, ServingError
 
@@ -29,7 +29,7 @@ class RestServer:
         self._api = api
         self._timeout = flags.rest_api_timeout_in_ms / 1000
         self._max_body = flags.max_message_bytes
-        self._pool = ThreadPoolExecutor(max(1, flags.rest_api_num_threads), "rest")
+        self._pool = ThreadPoolExecutor(workers(flags.rest_api_num_threads, flags), "rest")
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="http", daemon=True)
         self._thread.start()
@@ -80,6 +80,10 @@ class RestServer:
         )
 
     async def _read(self, request: web.BaseRequest) -> bytes | None:
+        waits = request.headers.get("Expect", "").lower() == "100-continue"
+        if waits and request.transport is not None:
+            # curl asks so before it sends a large body, and waits a second for the answer.
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         chunks, size = [], 0
         async for chunk in request.content.iter_any():
             size += len(chunk)
@@ -100,7 +104,8 @@ class RestServer:
             deadline,
         )
         try:
-            return await asyncio.wait_for(working, self._timeout if self._timeout > 0 else None)
+            async with asyncio.timeout(self._timeout if self._timeout > 0 else None):
+                return await working
         except TimeoutError:
             return self._api.timed_out()
         except Exception:

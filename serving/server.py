@@ -110,7 +110,9 @@ def make_loader(flags: Flags, metrics: Metrics) -> Load:
                 closing.insert(0, batching.close)
             servable = Servable(name, version, model, runner, closing)
             if flags.enable_model_warmup:
-                warm_up(servable, path, flags.num_request_iterations_for_warmup, metrics)
+                repeats = flags.num_request_iterations_for_warmup
+                check_methods = flags.enable_signature_method_name_check
+                warm_up(servable, path, repeats, metrics, check_methods)
         except BaseException:
             for close in closing:
                 close()

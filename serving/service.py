@@ -40,7 +40,8 @@ class Service:
 
     Arguments:
         models: where versions are found.
-        check_methods: Classify and Regress only on signatures whose method_name says so.
+        check_methods: only on signatures whose method_name says so; Predict takes every one that
+            is TensorFlow Serving's.
         limits: what one request may ask for.
     """
 
@@ -67,8 +68,14 @@ class Service:
         """Named TensorProtos -> named arrays."""
         with self.held(reference) as servable:
             signature = predict.find_signature(servable.model.signatures, signature_name)
+            self.check_method(signature)
             inputs = predict.read_inputs(signature, protos, self._limits.tensor_bytes)
             return self.run_predict(servable, signature, inputs, output_filter, deadline)
+
+    def check_method(self, signature: Signature) -> None:
+        """Lets a signature pass that Predict may run."""
+        if self._check_methods:
+            predict.check_method(signature)
 
     def run_predict(
         self,

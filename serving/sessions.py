@@ -76,6 +76,8 @@ def _optimise_once(graph: Any) -> None:
 
     A function is optimised with the settings in the node that calls it. They say nothing about a
     second pass over the result, another representation and swapping of memory, so all would be.
+    Constants are folded as well, which takes most of the time where loops are unrolled; but that
+    is done a second time, and faster, whenever a function is made ready to run.
     """
     from tensorflow.core.protobuf import config_pb2
     from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig as Rewriter
@@ -90,6 +92,8 @@ def _optimise_once(graph: Any) -> None:
             config = config_pb2.ConfigProto.FromString(given)
             rewrites = config.graph_options.rewrite_options
             rewrites.disable_tfg_optimizer = True
+            if rewrites.constant_folding == Rewriter.DEFAULT:
+                rewrites.constant_folding = Rewriter.OFF
             if rewrites.meta_optimizer_iterations == Rewriter.DEFAULT_NUM_ITERS:
                 rewrites.meta_optimizer_iterations = Rewriter.ONE
             if rewrites.memory_optimization == Rewriter.DEFAULT_MEM_OPT:

@@ -54,7 +54,9 @@ _NAMES = {1: "float", 2: "double", 3: "int32", 4: "uint8", 5: "int16", 6: "int8"
     22: "uint32",
     23: "uint64",
 }
-_PACKED = {1: b"\x2a", 2: b"\x32"}  # key bytes of float_val and double_val as packed fields
+# Key bytes of TensorProto's fields: dtype, tensor_shape; float_val and double_val as packed fields.
+_DTYPE, _SHAPE = b"\x08", b"\x12"
+_PACKED = {1: b"\x2a", 2: b"\x32"}
 
 
 class TooLarge(ValueError):
@@ -153,25 +155,33 @@ def to_proto(array: Array, proto: Any, as_content: bool = False) -> None:
         as_content: raw bytes in tensor_content instead of a typed field; strings have no such form.
     """
     kind = data_type(array.dtype)
-    proto.dtype = kind
-    for size in array.shape:
-        proto.tensor_shape.dim.add().size = size
-    proto.tensor_shape.SetInParent()
-    if kind == STRING:
-        proto.string_val.extend(array.ravel().tolist())
-        return
-    array = np.ascontiguousarray(array)
-    if as_content:
-        proto.tensor_content = array.tobytes()
-    elif kind in _PACKED and array.size > 32:
+    head = _head(kind, array.shape)
+    if kind in _PACKED and not as_content:
         # The wire form of a packed field is the array's own bytes: 60 times faster than a list.
         payload = array.tobytes()
-        proto.MergeFromString(_PACKED[kind] + _varint(len(payload)) + payload)
+        proto.MergeFromString(head + _PACKED[kind] + _varint(len(payload)) + payload)
+        return
+    proto.MergeFromString(head)
+    if kind == STRING:
+        proto.string_val.extend(array.ravel().tolist())
+    elif as_content:
+        proto.tensor_content = array.tobytes()
     else:
+        array = np.ascontiguousarray(array)
         field, listed = _FIELDS[kind]
         if array.dtype.kind == "c" or listed == "uint16":
             array = array.view(listed)
         getattr(proto, field).extend(array.ravel().tolist())
+
+
+@functools.lru_cache(4096)
+def _head(kind: int, shape: tuple[int, ...]) -> bytes:
+    """The serialised dtype and tensor_shape: field by field they take longer than the values."""
+    dims = b""
+    for size in shape:
+        dim = b"\x08" + _varint(size) if size else b""
+        dims += _SHAPE + _varint(len(dim)) + dim
+    return _DTYPE + _varint(kind) + _SHAPE + _varint(len(dims)) + dims
 
 
 def _filled(values: Array, count: int) -> Array:

@@ -25,12 +25,15 @@ _ON_EXAMPLES: dict[str, tuple[str, Callable[..., Any]]] = {
 }
 
 
-def warm_up(servable: Servable, path: Path, repeats: int, metrics: Metrics) -> None:
+def warm_up(
+    servable: Servable, path: Path, repeats: int, metrics: Metrics, check_methods: bool = False
+) -> None:
     """Runs the PredictionLog records in a version's folder, if there are any.
 
     Arguments:
         path: the version's folder.
         repeats: times each record is run; 0 means once.
+        check_methods: as for requests, see `Service`.
 
     Raises:
         ServingError: DATA_LOSS for a file that is no TFRecord file, INVALID_ARGUMENT for records
@@ -51,7 +54,8 @@ def warm_up(servable: Servable, path: Path, repeats: int, metrics: Metrics) -> N
         workers = max(1, CPUS // 2) if servable.runner is servable.model else 1
         with ThreadPoolExecutor(workers, "warm-up") as threads:
             runs = [
-                threads.submit(_replay, servable, record, max(1, repeats)) for record in records
+                threads.submit(_replay, servable, record, max(1, repeats), check_methods)
+                for record in records
             ]
             try:
                 for run in runs:
@@ -82,18 +86,20 @@ def _records(file: Path) -> Iterator[Any]:
             ) from None
 
 
-def _replay(servable: Servable, record: Any, times: int) -> None:
-    run = _reader(servable, record)
+def _replay(servable: Servable, record: Any, times: int, check_methods: bool) -> None:
+    run = _reader(servable, record, check_methods)
     for _ in range(times):
         run()
 
 
-def _reader(servable: Servable, record: Any) -> Callable[[], object]:
+def _reader(servable: Servable, record: Any, check_methods: bool) -> Callable[[], object]:
     kind = record.WhichOneof("log_type")
     signatures, runner = servable.model.signatures, servable.runner
     if kind == "predict_log":
         request = record.predict_log.request
         signature = predict.find_signature(signatures, request.model_spec.signature_name)
+        if check_methods:
+            predict.check_method(signature)
         inputs = predict.read_inputs(signature, request.inputs)
         return lambda: predict.predict(runner, signature, inputs, request.output_filter)
     if kind in _ON_EXAMPLES:
@@ -101,7 +107,7 @@ def _reader(servable: Servable, record: Any) -> Callable[[], object]:
         request = getattr(record, kind).request
         examples = inference.read_examples(request.input)
         name = request.model_spec.signature_name
-        signature = inference.find_signature(signatures, name, method, False)
+        signature = inference.find_signature(signatures, name, method, check_methods)
         return lambda: infer(runner, signature, examples)
     if kind == "multi_inference_log":
         request = record.multi_inference_log.request
@@ -110,7 +116,7 @@ def _reader(servable: Servable, record: Any) -> Callable[[], object]:
             (task.model_spec.name, task.model_spec.signature_name, task.method_name)
             for task in request.tasks
         ]
-        planned = inference.plan(signatures, tasks, False)
+        planned = inference.plan(signatures, tasks, check_methods)
         return lambda: inference.multi_inference(runner, planned, examples)
     raise ServingError(
         Code.UNIMPLEMENTED, f"Unsupported log_type for warmup: {kind or 'LOG_TYPE_NOT_SET'}"

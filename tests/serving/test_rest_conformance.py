@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import math
+import socket
 from typing import Any
 
 import numpy as np
@@ -372,6 +373,16 @@ def test_gzip_requests(server: Server) -> None:
         assert "gzip" in answer.json["error"]
     bomb = gzip.compress(b" " * 50_000_000)
     assert server.http("POST", "/v1/models/half:predict", bomb, headers).status == 429
+
+
+def test_a_client_that_asks_before_it_sends_a_body_is_told_to(server: Server) -> None:
+    body = b'{"instances": [2.0]}'
+    head = "POST /v1/models/half:predict HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
+    with socket.create_connection(("127.0.0.1", server.rest_port), 10) as connection:
+        connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode())
+        assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(body)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 def test_a_body_over_the_limit_is_refused(server: Server) -> None:

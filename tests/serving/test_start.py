@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,13 +19,14 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from serving.client import Client, Question, Tls
 from serving.flags import BadFlag, Flags, parse, usage
 from serving.server import serve
 from serving.status import ServingError
-from tests.serving.running import Server, predict_request
+from tests.serving.running import Server, free_port, predict_request
 from tests.serving.unreliable import Plan, place, unreliable
 
 
@@ -115,7 +117,7 @@ def test_refusals(tmp_path: Path, saved: Path) -> None:
             "cannot both be set",
         ),
         (Flags(model_base_path=good, use_alts_credentials=True), "UNIMPLEMENTED", "Google Cloud"),
-        (Flags(model_config_file="/no/such"), "INVALID_ARGUMENT", "Cannot read /no/such"),
+        (Flags(model_config_file="/no/such"), "NOT_FOUND", "/no/such; No such file"),
         (Flags(model_config_file=str(labelled)), "FAILED_PRECONDITION", "Request to assign label"),
         (
             Flags(model_base_path=str(tmp_path / "bad"), max_num_load_retries=0),
@@ -173,7 +175,10 @@ def certificate(folder: Path, name: str, issuer: str | None = None) -> None:
 
 @pytest.fixture(scope="module")
 def secure(saved: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Path]]:
-    """Mutual TLS on a port and a socket, batching, and a model that appears late."""
+    """Mutual TLS on a port and a socket, batching, and a model that appears late.
+
+    Of its signatures `scalar` has a method of its own, and methods are checked.
+    """
     if shutil.which("openssl") is None:
         pytest.skip("openssl makes the certificates")
     folder = tmp_path_factory.mktemp("secure")
@@ -203,6 +208,7 @@ def secure(saved: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
         f"--ssl_config_file={folder / 'ssl.txt'}",
         f"--grpc_socket_path={folder / 's.sock'}",
         "--enable_batching=true",
+        "--enable_signature_method_name_check",
         f"--batching_parameters_file={folder / 'batching.txt'}",
         f"--monitoring_config_file={folder / 'monitoring.txt'}",
         ready=False,
@@ -212,10 +218,17 @@ def secure(saved: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
     with pytest.raises(OSError, match="refused"):  # waits for a version without limit
         socket.create_connection(("127.0.0.1", server.rest_port), 1)
     shutil.copytree(saved / "half" / "1", folder / "aside")
+    rename_method(folder / "aside" / "saved_model.pb", "scalar", "own/method")
     (folder / "aside").rename(folder / "m" / "1")
     server.wait(120)
     yield server, folder
     assert server.stop() == 0
+
+
+def rename_method(file: Path, signature: str, method: str) -> None:
+    saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    saved.meta_graphs[0].signature_def[signature].method_name = method
+    file.write_bytes(saved.SerializeToString())
 
 
 def channel(folder: Path, address: str, name: str | None) -> grpc.Channel:
@@ -285,12 +298,15 @@ def test_a_client_over_https_that_asks_for_certificates(secure: tuple[Server, Pa
             assert client.ask(two("double")) == [4.0]
 
 
+BATCHING = ":tensorflow:serving:batching_session:"
+
+
 def test_requests_at_the_same_time_share_runs(secure: tuple[Server, Path]) -> None:
     server, folder = secure
 
     def runs() -> int:
         page = server.http("GET", "/own/metrics").body.decode()
-        name = ":tensorflow:serving:batching_session:wrapped_run_count{"
+        name = f"{BATCHING}wrapped_run_count{{}} "
         return int(next(n for n in page.splitlines() if n.startswith(name)).split()[-1])
 
     with channel(folder, f"127.0.0.1:{server.port}", "client") as over:
@@ -301,11 +317,76 @@ def test_requests_at_the_same_time_share_runs(secure: tuple[Server, Path]) -> No
             answers = list(clients.map(lambda x: ask(over, x), inputs))
     assert answers == [x / 2 + 2 for x in inputs]
     assert runs() - before < 240
+    page = server.http("GET", "/own/metrics").body.decode()
+    waited = f'{BATCHING}queuing_latency_bucket{{thread_pool_name="batch_threads",le="'
+    bounds = [float(n.split('le="')[1].split('"')[0]) for n in page.splitlines() if waited in n]
+    assert bounds == pytest.approx([*100 * 1.2 ** np.arange(52), np.inf], rel=1e-5)
     too_large = server.predict("m", {"instances": [1.0] * 65})
     assert too_large.status == 400
     assert too_large.json == {"error": "Task size 65 is larger than maximum input batch size 64"}
     assert server.predict("m", {"instances": [1.0] * 64}).status == 200
     assert server.http("GET", "/monitoring/prometheus/metrics").status == 404
+
+
+def test_only_methods_of_the_interface_are_run_when_they_are_checked(
+    secure: tuple[Server, Path],
+) -> None:
+    server, folder = secure
+    text = (
+        "Expected prediction signature method_name to be one of {tensorflow/serving/predict, "
+        "tensorflow/serving/classify, tensorflow/serving/regress}. Was: own/method"
+    )
+    with channel(folder, f"127.0.0.1:{server.port}", "client") as over:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(over)
+        for inputs in ({"x": [1.0]}, {}):  # told before what the inputs lack
+            with pytest.raises(grpc.RpcError) as failed:
+                stub.Predict(predict_request("m", "scalar", **inputs), timeout=20)
+            assert failed.value.code() == grpc.StatusCode.INTERNAL
+            assert failed.value.details() == text
+    over_rest = server.predict("m", {"signature_name": "scalar", "inputs": [1.0]})
+    assert (over_rest.status, over_rest.json) == (500, {"error": text})
+    refused = server.http("POST", "/v1/models/m:classify", '{"examples": [{"x": 1.0}]}')
+    assert refused.status == 400
+    assert "method_name to be tensorflow/serving/classify" in refused.json["error"]
+    examples = '{"signature_name": "classify_x_to_y", "examples": [{"x": 1.0}]}'
+    assert server.http("POST", "/v1/models/m:classify", examples).status == 200
+
+
+def test_requests_under_way_are_answered_at_the_end(saved: Path, tmp_path: Path) -> None:
+    (tmp_path / "batching.txt").write_text("batch_timeout_micros { value: 1000000 }")
+    port, rest_port = free_port(), free_port()
+    flags = Flags(
+        port=port,
+        rest_api_port=rest_port,
+        model_name="half",
+        model_base_path=str(saved / "half"),
+        enable_batching=True,
+        batching_parameters_file=str(tmp_path / "batching.txt"),
+    )
+    stop = threading.Event()
+    body = b'{"instances": [2.0]}'
+
+    def over_rest() -> bytes:
+        url = f"http://127.0.0.1:{rest_port}/v1/models/half:predict"
+        with urllib.request.urlopen(url, body, 20) as answer:
+            return bytes(answer.read())
+
+    with ThreadPoolExecutor(3) as pool:
+        serving = pool.submit(serve, flags, stop)
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as over:
+            grpc.channel_ready_future(over).result(30)
+            stub = prediction_service_pb2_grpc.PredictionServiceStub(over)
+            asked = stub.Predict.future(predict_request("half", x=[2.0]), timeout=20)
+            asked_over_rest = pool.submit(over_rest)
+            time.sleep(0.3)
+            assert not asked.done()
+            stop.set()
+            assert asked.result().outputs["y"].float_val[0] == 4.0
+            assert asked_over_rest.result() == b'{"predictions": [4.0]}'
+        serving.result(20)
+    for closed in (port, rest_port):
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection(("127.0.0.1", closed), 1)
 
 
 def test_health_and_reflection(server: Server) -> None:
