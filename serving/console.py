@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib
 import logging
 import os
@@ -77,6 +79,14 @@ def quiet_stderr() -> None:
 
 def import_tensorflow() -> Any:
     """The tensorflow module, imported late: it takes seconds, and `--help` must not."""
-    tensorflow = importlib.import_module("tensorflow")
+    # None of its million objects is garbage. Looking for some made the import a quarter longer, and
+    # would go on at every full collection, in the middle of requests, and at the end.
+    gc.disable()
+    try:
+        tensorflow = importlib.import_module("tensorflow")
+    finally:
+        gc.enable()
+    gc.freeze()
+    atexit.register(gc.freeze)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     return tensorflow
