@@ -79,8 +79,8 @@ def parser() -> argparse.ArgumentParser:
         "--quantize",
         choices=["float16", "int8"],
         help="how item vectors and large weights lie in the file, a half or a quarter as large; "
-        "they are read as float32. The version is compared with one in float32, which takes as "
-        "long again (default float32)",
+        "they are read as float32. An encoder from TensorFlow Hub stays as it is. The version is "
+        "compared with one in float32, which takes as long again (default float32)",
     )
     made.add_argument(
         "--prune",

@@ -19,6 +19,7 @@ from export.graph.new_items import NewItems
 from export.graph.sentences import Sentences
 from export.graph.sequence import SequenceReader
 from export.graph.stored import StoredWeights
+from export.graph.text_vectors import TextReader
 from export.graph.told import Teller
 from export.index.build import build as build_index
 from export.index.options import IndexReport
@@ -115,9 +116,10 @@ def assemble(
             found[method.__name__] = _of_user(answers, method)
         if model.tower.text_dim:
             encoder = open_encoder(config.text)
+            texts = TextReader(encoder, config.text)
             if model.user_texts is not None:
-                answers.teller = Teller(model.user_texts, encoder, config.text, model.max_length)
-            found["embed_text"] = NewItems(model, encoder, config.text, kept).embed_text
+                answers.teller = Teller(model.user_texts, texts, model.max_length)
+            found["embed_text"] = NewItems(model, texts, kept).embed_text
             tables += encoder.kept
             weights += encoder.weights
     sizes = Sizes(

@@ -14,6 +14,7 @@ from export.saved_model import save_run
 from tests.export.served_model import Served
 from tests.text.tiny_saved_models import DIM, write_bert, write_words
 from tests.training.worlds import arguments, write_log
+from tfrec.append import main as append
 from tfrec.config import resolve
 from tfrec.run import CONFIG, RunConfig
 from tfrec.text.catalogue_vectors import VECTORS
@@ -137,3 +138,20 @@ def test_the_export_reads_strings_without_the_folder(folder: Path, run: Path) ->
     placed = model.item_block(tower.norm(vectors @ tower.text_projection.numpy()))
     typical = model.item_block(tower()).numpy().mean(axis=0)
     np.testing.assert_allclose(found[:, :4], placed - typical, atol=1e-4)
+
+
+def test_items_join_by_its_vectors(folder: Path, run: Path) -> None:
+    (folder / "new.csv").write_text(f"item_id,title\nagain,<b>{TITLES[3]}</b>\nmore,a coast\n")
+    assert append([str(run), str(folder / "new.csv"), "--out", str(folder / "longer")]) == 0
+    found = load_trained(folder / "longer", config_of(folder / "longer"))
+    items = found.data.items["item_id"].to_pylist()
+    assert items[-2:] == ["again", "more"]
+    texts = np.load(folder / "longer" / VECTORS)
+    encoder = load_hub(f"tfhub:{folder / 'bert'}", 16)
+    expected = encoder(tf.constant([TITLES[3], "a coast"])).numpy()
+    np.testing.assert_allclose(texts[-2:], expected, atol=1e-5)
+    np.testing.assert_allclose(texts[items.index("i3")], expected[0], atol=1e-5)
+    # What is said alike is placed alike, but for what the log says of the older one.
+    tower = found.model.tower
+    placed = tower.norm(expected @ tower.text_projection.numpy())
+    np.testing.assert_allclose(tower()[-2:], placed, atol=1e-4)

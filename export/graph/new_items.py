@@ -9,12 +9,11 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from export.graph.text_vectors import TextReader
 from tfrec.models.expected_popularity import fit_popularity
-from tfrec.text.cleaning import Cleaning, clean_in_graph
 
 if TYPE_CHECKING:
     from tfrec.models.ledger import Ledger
-    from tfrec.text.encoder import TextEncoder
 
 
 class NewItems:
@@ -25,18 +24,14 @@ class NewItems:
 
     Arguments:
         model: reads texts.
-        encoder: that it was trained on.
-        cleaning: how texts were cleaned for it.
+        texts: reads texts as it read them.
         facets: numbers of those that count, see `export.graph.ledger.LedgerReader`.
     """
 
-    def __init__(
-        self, model: Ledger, encoder: TextEncoder, cleaning: Cleaning, facets: Sequence[int]
-    ) -> None:
+    def __init__(self, model: Ledger, texts: TextReader, facets: Sequence[int]) -> None:
         self._model = model
         self._facets = list(facets)
-        self._encoder = encoder
-        self._cleaning = cleaning
+        self._texts = texts
         tower = model.tower
         popularity = fit_popularity(
             np.asarray(model.popularity), [np.asarray(tower.texts)], np.asarray(tower.cold) > 0
@@ -56,9 +51,7 @@ class NewItems:
 
     def embed_text(self, texts: Any) -> dict[str, Any]:
         """string [B] -> embedding [B, S]."""
-        plain = clean_in_graph(texts, self._cleaning)
-        known = tf.strings.length(plain) > 0
-        vectors = tf.where(known[:, None], self._encoder(plain), 0.0)
+        vectors, known = self._texts(texts)
         tower = self._model.tower
         projected = ops.matmul(ops.cast(vectors, tower.compute_dtype), tower.text_projection)
         parts = self._parts(tower.norm(projected))

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from export.graph.history import Events
+from export.graph.text_vectors import TextReader
 from tfrec.data.user_texts import PROFILE, UserTexts
-from tfrec.text.cleaning import Cleaning, clean_in_graph
 
 
 class Told(NamedTuple):
@@ -41,16 +41,14 @@ class Teller:
 
     Arguments:
         users: what the run reads.
-        encoder: of texts; string [N] -> float32 [N, text_dim].
-        cleaning: how texts were cleaned for it.
+        texts: reads what they say.
         max_length: newest events that are read, those of texts among them.
     """
 
-    def __init__(self, users: UserTexts, encoder: Any, cleaning: Cleaning, max_length: int) -> None:
+    def __init__(self, users: UserTexts, texts: TextReader, max_length: int) -> None:
         self.kinds: Sequence[str] = users.kinds
         self._users = users
-        self._encoder = encoder
-        self._cleaning = cleaning
+        self._texts = texts
         self._max_length = max_length
 
     def tell(self, events: Events, said: dict[str, Any]) -> Told:
@@ -61,9 +59,7 @@ class Teller:
             said: text of each kind, string [B]; "" for none.
         """
         given = tf.stack([said[kind] for kind in self.kinds], axis=1)  # [B, Q]
-        plain = clean_in_graph(tf.reshape(given, [-1]), self._cleaning)
-        known = tf.strings.length(plain) > 0
-        vectors = tf.where(known[:, None], self._encoder(plain), 0.0)
+        vectors, known = self._texts(tf.reshape(given, [-1]))
         known = tf.reshape(known, tf.shape(given))
         room = self._max_length - tf.reduce_sum(tf.cast(known, tf.int32), axis=1)
         events = _newest(events, room)

@@ -26,15 +26,24 @@ class Published(NamedTuple):
     console: str
     signatures: Signatures
 
+    @classmethod
+    def of(cls, model: Model, models: Path, console: str) -> Published:
+        """Reads the contract that was written."""
+        return cls(model, models, console, read_contract(models / "1")["signatures"])
 
-def publish(model: Model, models: Path) -> Published:
-    """Runs the command in a process of its own; the model is to be called shop."""
+
+def publish(run: Path, models: Path) -> tuple[Path, str]:
+    """Runs the command in a process of its own; the model is to be called shop.
+
+    Returns:
+        The model folder, and what was printed.
+    """
     done = subprocess.run(
-        [sys.executable, "-m", "export", model.run, models, "--name", "shop"],
+        [sys.executable, "-m", "export", run, models, "--name", "shop"],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
-    return Published(model, models, done.stdout, read_contract(models / "1")["signatures"])
+    return models, done.stdout

@@ -25,6 +25,14 @@ TOP_K = 6
 PLAIN = Options(TOP_K)
 
 
+class Saved(NamedTuple):
+    """A run and its SavedModel."""
+
+    run: Path
+    folder: Path
+    exported: Exported
+
+
 class Model(NamedTuple):
     """A run, its SavedModel, and the process that serves it."""
 
@@ -82,10 +90,14 @@ def trained(world: Path, name: str, **changes: str) -> Path:
     return world / name
 
 
-@contextmanager
-def served(run: Path, name: str = "model", options: Options = PLAIN) -> Iterator[Model]:
-    """Exports a run and serves it; the folder has this name."""
+def saved(run: Path, name: str = "model", options: Options = PLAIN) -> Saved:
+    """Exports a run; the folder has this name."""
     folder = run.parent / f"{run.name}-{name}" / "1"
-    exported = save_run(run, folder, options)
-    with Served(folder) as process:
-        yield Model(run, folder, exported, process)
+    return Saved(run, folder, save_run(run, folder, options))
+
+
+@contextmanager
+def served(one: Saved) -> Iterator[Model]:
+    """Starts a process that answers for it."""
+    with Served(one.folder) as process:
+        yield Model(*one, process)
