@@ -30,7 +30,7 @@ exit codes: 0 all checks pass, 1 one fails, 2 there is nothing to check
 # Isolated from the working folder and from PYTHONPATH, and with this project out of reach even
 # where it is installed. The probe's own files are found by their place.
 _FRESH = """
-import importlib.abc, importlib.util, json, pathlib, sys
+import gc, importlib.abc, importlib.util, json, pathlib, sys
 
 class Stranger(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
@@ -43,8 +43,12 @@ spec = importlib.util.spec_from_file_location(
     "probe", probe / "__init__.py", submodule_search_locations=[str(probe)]
 )
 sys.modules["probe"] = importlib.util.module_from_spec(spec)
+gc.disable()  # see tfrec.console
 from probe.inspect_version import inspect_version
+gc.freeze()
+gc.enable()
 print(json.dumps(inspect_version(pathlib.Path(sys.argv[2]))))
+gc.freeze()
 """
 
 
