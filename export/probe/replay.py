@@ -13,7 +13,7 @@ from google.protobuf import text_format
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from . import forms
-from .model import Array, Model, Tensors, difference
+from .model import TOLERANCE, Array, Model, Tensors, difference
 
 _PREDICT = (predict_pb2.PredictRequest, predict_pb2.PredictResponse)
 
@@ -100,7 +100,38 @@ def _outputs(answer: Any, like: Tensors) -> Tensors:
 def _worst(found: Tensors, expected: Tensors) -> float:
     if found.keys() != expected.keys():
         return float("inf")
+    found = ties_settled(found, expected)
     return max(difference(found[name], expected[name]) for name in expected)
+
+
+def ties_settled(found: Tensors, expected: Tensors) -> Tensors:
+    """The lists of an answer with tied items in the order that they have in another answer.
+
+    Another processor rounds otherwise, and items whose scores are as good as equal change places.
+
+    Example:
+        >>> one = {"items": np.array([["a", "b"]], object), "scores": np.array([[2.0, 2.0]])}
+        >>> other = {"items": np.array([["b", "a"]], object), "scores": np.array([[2.0, 2.0]])}
+        >>> ties_settled(one, other)["items"].tolist()
+        [['b', 'a']]
+    """
+    names = next((name for name in ("items", "classes") if name in expected), "")
+    if not names or "scores" not in expected or found[names].shape != expected[names].shape:
+        return found
+    scores = found["scores"].astype(np.float64)
+    order = np.tile(np.arange(scores.shape[1]), (len(scores), 1))
+    for row, (ours, theirs) in enumerate(zip(found[names], expected[names], strict=True)):
+        odd = np.flatnonzero(ours != theirs)
+        place = {ours[at]: at for at in odd}
+        wanted = [place.get(theirs[at], -1) for at in odd]
+        if len(set(wanted) - {-1}) < len(odd):
+            continue  # other items, not another order
+        if difference(scores[row, wanted], scores[row, odd]) <= TOLERANCE:
+            order[row, odd] = wanted
+    return {
+        name: np.take_along_axis(array, order, 1) if array.shape == order.shape else array
+        for name, array in found.items()
+    }
 
 
 def _arrays(protos: Mapping[str, Any]) -> Tensors:
