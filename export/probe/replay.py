@@ -123,8 +123,8 @@ def ties_settled(found: Tensors, expected: Tensors) -> Tensors:
     for row, (ours, theirs) in enumerate(zip(found[names], expected[names], strict=True)):
         odd = np.flatnonzero(ours != theirs)
         place = {ours[at]: at for at in odd}
-        wanted = [place.get(theirs[at], -1) for at in odd]
-        if len(set(wanted) - {-1}) < len(odd):
+        wanted = np.array([place.get(theirs[at], -1) for at in odd], np.int64)
+        if len(set(wanted.tolist()) - {-1}) < len(odd):
             continue  # other items, not another order
         if difference(scores[row, wanted], scores[row, odd]) <= TOLERANCE:
             order[row, odd] = wanted
