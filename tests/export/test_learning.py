@@ -107,7 +107,7 @@ def test_what_is_taken_again_and_again_is_expected(ledger: Model) -> None:
     before = ledger.served.ask("update_user", **asked, **ones)["log_loss"]
     after = ledger.served.ask("update_user", **asked, **state)["log_loss"]
     assert after[0] < before[0]
-    assert after[1] >= before[1]
+    assert after[1] >= before[1] - 1e-6  # refusals say so little that float32 hardly sees it
 
 
 def test_without_evidence_gains_return_to_one(ledger: Model) -> None:

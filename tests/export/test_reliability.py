@@ -23,7 +23,7 @@ from tfrec.interest.reading import matrix
 
 # Relative difference, of probabilities that hardly differ at all in so small a world, below which
 # the version and Python need not agree which of two pairs is the higher.
-ROUNDING = 1e-6
+ROUNDING = 4e-6
 
 
 @pytest.fixture(scope="module")
