@@ -66,6 +66,16 @@ def sasrec(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mo
 
 
 @pytest.fixture(scope="session")
+def towers(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
+    """A model that reads the history in no order."""
+    made = once(
+        tmp_path_factory, "towers", lambda _: saved(trained(world, "towers", model="two-tower"))
+    )
+    with served(made) as model:
+        yield model
+
+
+@pytest.fixture(scope="session")
 def published(ledger: Model, tmp_path_factory: pytest.TempPathFactory) -> Published:
     """The ledger's first version. Tests leave it as it is."""
     models, console = once(

@@ -21,7 +21,7 @@ CLOSE: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-4}
 FEW = settings(max_examples=12, deadline=None)
 
 
-@pytest.fixture(scope="module", params=["ledger", "sasrec"])
+@pytest.fixture(scope="module", params=["ledger", "sasrec", "towers"])
 def model(request: pytest.FixtureRequest) -> Model:
     return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
 

@@ -169,6 +169,13 @@ def test_the_next_version_takes_the_place_of_the_last(
     }  # fmt: skip
 
 
+def test_two_towers_pass_the_check_too(
+    towers: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(towers.run), str(tmp_path)]) == 0
+    assert f"{tmp_path / '1'}: 8 signatures" in capsys.readouterr().out
+
+
 def test_a_version_that_fails_its_check_is_not_published(
     sasrec: Model,
     tmp_path: Path,
