@@ -61,17 +61,19 @@ def compare_versions(original: Path, smaller: Path, exported: Exported, run: Pat
     from tfrec.evaluation.metrics import accuracy
     from tfrec.evaluation.ranking import rank
     from tfrec.run import load_data
+    from tfrec.text.users import kept_user_texts
 
     config = exported.config
     seed, keep_seen = config.training.seed, config.evaluation.keep_seen
     data = load_data(run, config)
     cases = some_cases(load_split(run, data), "test", _CASES, config)
+    users = kept_user_texts(data, config.text, run)
     one = dict(requests(exported)["recommend"])
     models = [Model(folder) for folder in (original, smaller)]
     rounds = [[latency(model, "recommend", one)["p50"] for model in models] for _ in range(_ROUNDS)]
     metrics = []
     for model in models:
-        scorer = VersionScorer(model, data, exported.sizes.max_length)
+        scorer = VersionScorer(model, data, exported.sizes.max_length, users)
         ranking = rank(scorer, cases, data.num_items, 10, not keep_seen, seed, _BATCH)
         metrics.append(accuracy(ranking, cases, [10])[METRIC])
     sides = [

@@ -64,12 +64,14 @@ def measure_reliability(model: Model, exported: Exported, run: Path) -> Reliabil
     from tfrec.interest.fitting.engagement import sample_pairs, with_odds
     from tfrec.interest.readouts import Readouts
     from tfrec.run import load_data
+    from tfrec.text.users import kept_user_texts
 
     config = exported.config
     data = load_data(run, config)
     most = min(_CASES, max(1, _SCORES // data.num_items))
     cases = some_cases(load_split(run, data), "test", most, config)
-    scorer = VersionScorer(model, data, exported.sizes.max_length)
+    users = kept_user_texts(data, config.text, run)
+    scorer = VersionScorer(model, data, exported.sizes.max_length, users)
     pairs = sample_pairs(
         lambda block: scorer.score(cases.take(block)),
         cases,

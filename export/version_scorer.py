@@ -8,13 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from export.log_requests import LogRequests
-from export.signatures import FULL_SUFFIX
+from export.signatures import FULL_SUFFIX, TOLD_SUFFIX
+from tfrec.data.user_texts import PROFILE
 
 if TYPE_CHECKING:
     from export.probe.model import Model
     from tfrec.data.cases import Cases
     from tfrec.data.prepared import PreparedData
+    from tfrec.data.sequences import Int32
     from tfrec.data.splits import Split, Subset
+    from tfrec.data.user_texts import UserTexts
     from tfrec.run import RunConfig
 
 
@@ -34,22 +37,35 @@ class VersionScorer:
         model: the version.
         data: of the run.
         max_length: newest events of a history that the model reads.
+        users: what the users of the run say, None where it reads none of that.
     """
 
-    def __init__(self, model: Model, data: PreparedData, max_length: int) -> None:
+    def __init__(
+        self, model: Model, data: PreparedData, max_length: int, users: UserTexts | None
+    ) -> None:
         self._model = model
         self._requests = LogRequests(data)
         self._max_length = max_length
+        self._users = users
         self._items = model.ask("embed_items", {"items": self._requests.ids})["embedding"].T
 
     def score(self, cases: Cases) -> npt.NDArray[np.float32]:
         histories = cases.histories.last(self._max_length)
-        full = "embed_user" + FULL_SUFFIX
-        if full in self._model.signatures:
-            times = cases.request_times
-            facets = self._model.facets(full)
-            asked = self._requests.full(histories, times, facets)
-            user = self._model.ask(full, asked)["embedding"]
+        name = "embed_user" + (FULL_SUFFIX if self._users is None else TOLD_SUFFIX)
+        if name in self._model.signatures:
+            facets = self._model.facets(name)
+            asked = self._requests.full(histories, cases.request_times, facets)
         else:
-            user = self._model.ask("embed_user", self._requests.short(histories))["embedding"]
-        return np.asarray(user @ self._items, np.float32)
+            name, asked = "embed_user", self._requests.short(histories)
+        if self._users is not None:
+            asked |= _said(self._users, histories.users)
+        return np.asarray(self._model.ask(name, asked)["embedding"] @ self._items, np.float32)
+
+
+def _said(texts: UserTexts, users: Int32) -> dict[str, npt.NDArray[np.object_]]:
+    """What these users say of themselves. They search for nothing."""
+    words = np.array([*(text.encode() for text in texts.texts.words), b""], object)
+    nothing = np.full(len(users), b"", object)
+    return {
+        kind: words[texts.of_user[users]] if kind == PROFILE else nothing for kind in texts.kinds
+    }

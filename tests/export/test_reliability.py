@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,22 +20,41 @@ from tfrec.data.splits import load_split
 from tfrec.evaluation.calibration import Float64, reliability
 from tfrec.evaluation.calibration import Reliability as Table
 from tfrec.interest.asking.load import load_run
+from tfrec.interest.fitting.calibrators import Platt
 from tfrec.interest.fitting.engagement import sample_pairs
 from tfrec.interest.reading import matrix
+from tfrec.interest.readouts import READOUTS, Readouts
 
-# Relative difference, of probabilities that hardly differ at all in so small a world, below which
-# the version and Python need not agree which of two pairs is the higher.
+# Relative difference of probabilities below which the version and Python need not agree which of
+# two pairs is the higher.
 ROUNDING = 4e-6
 
 
 @pytest.fixture(scope="module")
-def found(ledger: Model) -> Reliability:
-    return measure_reliability(Version(ledger.folder), ledger.exported, ledger.run)
+def sloping(ledger: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run, with probabilities that differ from pair to pair.
+
+    What so small a world teaches may be a line that is all but flat, along which rounding alone
+    decides the order of pairs.
+    """
+    folder = tmp_path_factory.mktemp("sloping") / "run"
+    shutil.copytree(ledger.run, folder, ignore=shutil.ignore_patterns(READOUTS))
+    fitted = Readouts.load(ledger.run)
+    steep = replace(fitted.engagement, platt=Platt(1.0, -3.0), isotonic=None)
+    replace(fitted, engagement=steep).save(folder)
+    return folder
 
 
-def test_the_version_promises_what_the_run_does(found: Reliability, ledger: Model) -> None:
+@pytest.fixture(scope="module")
+def found(ledger: Model, sloping: Path) -> Reliability:
+    return measure_reliability(Version(ledger.folder), ledger.exported, sloping)
+
+
+def test_the_version_promises_what_the_run_does(
+    found: Reliability, ledger: Model, sloping: Path
+) -> None:
     """The same pairs, scored by Python, with the odds of negatives counted 1 / rate times."""
-    run = load_run(ledger.run)
+    run = load_run(sloping)
     assert run.readouts
     cases = load_split(ledger.run, run.data).cases("test")
     states, items = run.reader.read(cases).states(), matrix(run.reader.catalogue)
