@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from serving.flags import BadFlag, Flags, parse, usage
+from serving.flags import BadFlag, Flags, parse, usage, without_effect
 
 EXIT_REFUSED = 255
 
@@ -28,6 +28,10 @@ def main(arguments: Sequence[str]) -> int:
         print("TensorFlow ModelServer: local server of tfrec, interfaces of 2.20")
         print(f"TensorFlow Library: {importlib.metadata.version('tensorflow')}")
         return 0
+    ignored = [argument for argument in unknown if without_effect(argument)]
+    if ignored:
+        print(f"without effect on this server: {' '.join(ignored)}", flush=True)
+    unknown = [argument for argument in unknown if argument not in ignored]
     if unknown:
         print(f"unknown argument: {' '.join(unknown)}\n{usage()}", flush=True)
     return _serve(flags)

@@ -39,7 +39,7 @@ class Parameters:
     timeout: float = 0.0
     max_enqueued: int = 10
     threads: int = CPUS
-    name: str = "batch_threads"
+    name: str = "model_server_batch_threads"
     allowed: tuple[int, ...] = ()
     pad: bool = False
     max_execution: int | None = None
@@ -75,7 +75,7 @@ def read_parameters(path: str | Path) -> Parameters:
         timeout=number("batch_timeout_micros", 0) / 1e6,
         max_enqueued=number("max_enqueued_batches", default.max_enqueued),
         threads=number("num_batch_threads", default.threads),
-        name=proto.thread_pool_name.value or default.name,
+        name=proto.thread_pool_name.value or "batch_threads",  # the default of a file is another
         allowed=tuple(proto.allowed_batch_sizes),
         pad=proto.pad_variable_length_inputs,
         max_execution=execution,

@@ -15,6 +15,24 @@ INT32_MAX = 2**31 - 1
 # are workers; idle threads cost next to nothing.
 BATCHING_THREADS = 64
 
+# Flags of TensorFlow Serving that change no answer of a server on a processor. A command line that
+# works in production should work here, and be told what it does not get.
+WITHOUT_EFFECT = frozenset(
+    (
+        "enforce_session_run_timeout",
+        "flush_filesystem_caches",
+        "mixed_precision",
+        "num_tflite_interpreters_per_pool",
+        "num_tflite_pools",
+        "per_process_gpu_memory_fraction",
+        "prefer_tflite_model",
+        "remove_unused_fields_from_bundle_metagraph",
+        "skip_initialize_tpu",
+        "xla_cpu_compilation_enabled",
+        "xla_gpu_compilation_enabled",
+    )
+)
+
 INTRODUCTION = """\
 usage: python -m serving --model_base_path=DIR [flags]
 
@@ -140,7 +158,7 @@ def parse(arguments: Sequence[str]) -> tuple[Flags, list[str]]:
 
     Returns:
         The flags, and the arguments that are none of ours: the caller reports them and goes on,
-        as TensorFlow Serving does.
+        as TensorFlow Serving does. Those of WITHOUT_EFFECT are among them.
 
     Raises:
         BadFlag: a known flag has no value, or one of the wrong type.
@@ -168,6 +186,16 @@ def parse(arguments: Sequence[str]) -> tuple[Flags, list[str]]:
                 text = rest.pop(0)
             values[name] = _integer(name, text) if types[name] is int else text
     return Flags(**values), unknown  # type: ignore[arg-type]
+
+
+def without_effect(argument: str) -> bool:
+    """Whether this is a flag of TensorFlow Serving that means nothing here.
+
+    Example:
+        >>> without_effect("--prefer_tflite_model=true"), without_effect("--colour=red")
+        (True, False)
+    """
+    return argument.removeprefix("--").partition("=")[0] in WITHOUT_EFFECT
 
 
 def usage() -> str:

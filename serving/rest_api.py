@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote
 
 from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2
@@ -18,19 +17,17 @@ from serving.api_keys import ApiKeys
 from serving.json_parse import parse, signature_name, to_text
 from serving.loader import DEFAULT_SIGNATURE
 from serving.models import Reference
+from serving.routes import (
+    METADATA,
+    PREDICTIONS,
+    VersionTooLarge,
+    find_route,
+    is_ours,
+    without_authority,
+)
 from serving.service import Service
 from serving.status import HTTP_STATUS, Code, ServingError, invalid
 
-# Matched in full against path and query together: a query makes a prediction malformed.
-_PREDICTION = re.compile(
-    r"/v1/models/([^/:]+)(?:/versions/([0-9]+)|/labels/([^/:]+))?:(classify|regress|predict)",
-    re.IGNORECASE,
-)
-_STATUS = re.compile(
-    r"/v1/models(?:/([^/:]+))?(?:/versions/([0-9]+)|/labels/([^/:]+))?(?:/(metadata))?",
-    re.IGNORECASE,
-)
-_OURS = re.compile(r"/v1/.*", re.IGNORECASE | re.DOTALL)
 _ORIGIN = re.compile(r"https?://.*", re.IGNORECASE)
 _NOT_FOUND = (
     b"<HTML><HEAD>\n<TITLE>404 Not Found</TITLE>\n</HEAD><BODY>\n<H1>Not Found</H1>\n"
@@ -89,8 +86,8 @@ class RestApi:
         """
         if self._keys is None or method == "OPTIONS":  # browsers ask first without any key
             return None
-        status = _STATUS.fullmatch(path)
-        if method == "GET" and status is not None and not status.group(4):
+        route = find_route(method, path)
+        if route.malformed is None and not route.action:
             return None
         sent = {name.lower(): value for name, value in headers.items()}
         try:
@@ -114,10 +111,11 @@ class RestApi:
             headers: those of the request; looked at are Content-Encoding and Origin.
             deadline: `time.monotonic()` after which nobody waits any more.
         """
+        path = without_authority(path)
         bare = path.partition("?")[0]
         if self._prometheus_path is not None and bare == self._prometheus_path:
-            return Response(200, self._service.metrics.page().encode(), "text/plain")
-        if not _OURS.fullmatch(bare):
+            return self._metrics(path)
+        if not is_ours(bare):
             return Response(404, _NOT_FOUND, "text/html")
         extra = self._extra
         if self._cors and method == "OPTIONS":
@@ -125,11 +123,19 @@ class RestApi:
             return Response(200 if allowed else 400, b"", headers=extra)
         try:
             found = self._process(method, path, body, headers, deadline)
-        except _EmptyAnswer:
+        except VersionTooLarge:
             return Response(400, b"", headers=extra)
         except ServingError as error:
             return Response(HTTP_STATUS[error.code], json_write.error(error.message), headers=extra)
         return Response(200, found, headers=extra)
+
+    def _metrics(self, path: str) -> Response:
+        if path != self._prometheus_path:
+            told = f"Unexpected path: {path}. Should be {self._prometheus_path}"
+            return Response(400, told.encode("utf-8", "replace"), "text/plain")
+        # Names of models come from requests: bytes that are no text must not spoil the page.
+        page = self._service.metrics.page().encode("utf-8", "replace")
+        return Response(200, page, "text/plain")
 
     def timed_out(self) -> Response:
         """For a request that took longer than allowed."""
@@ -147,28 +153,18 @@ class RestApi:
         headers: Mapping[str, str],
         deadline: float | None,
     ) -> bytes:
-        pattern = {"POST": _PREDICTION, "GET": _STATUS}.get(method)
-        match = pattern.fullmatch(path) if pattern else None
-        if match is None:
-            raise invalid(f"Malformed request: {method} {path}")
-        name, version, label, action = match.groups()
-        digits = (version or "").lstrip("0")  # int() itself refuses thousands of digits
-        if len(digits) > 19 or int(digits or "0") >= 2**63:
-            raise _EmptyAnswer
-        reference = Reference(
-            _decoded(name or ""),
-            int(digits or "0") if version is not None else None,
-            _decoded(label) if label is not None else None,
-        )
-        action = (action or "status").lower()
-        work: Callable[[], bytes]
-        if method == "POST":
+        route = find_route(method, path)
+
+        def work() -> bytes:
+            reference = route.reference()
+            if route.action not in PREDICTIONS:
+                return self._look_up(reference, with_signatures=route.action == METADATA)
             run = {"predict": self._predict, "classify": self._classify, "regress": self._regress}
-            content = self._inflated(body, headers)
-            work = lambda: run[action](reference, content, deadline)  # noqa: E731
-        else:
-            work = lambda: self._look_up(reference, action)  # noqa: E731
-        return self._service.counted(reference.name, action, "REST", work)
+            return run[route.action](reference, self._inflated(body, headers), deadline)
+
+        # What is only looked up has no name there in TensorFlow Serving.
+        api = route.action if route.action in PREDICTIONS else ""
+        return self._service.counted(route.name, api, "REST", work)
 
     def _predict(self, reference: Reference, body: bytes, deadline: float | None) -> bytes:
         document = parse(body)
@@ -210,10 +206,10 @@ class RestApi:
         answer = self._service.regress(reference, name, lambda: examples, deadline)
         return json_write.regressions(answer.value)
 
-    def _look_up(self, reference: Reference, action: str) -> bytes:
+    def _look_up(self, reference: Reference, with_signatures: bool) -> bytes:
         if not reference.name:
             raise invalid("Missing model name in request.")
-        if action == "status":
+        if not with_signatures:
             return _json(_as_dict(grpc_services.status(self._service, reference)))
         found = grpc_services.metadata(self._service, reference)
         signatures = get_model_metadata_pb2.SignatureDefMap()
@@ -226,7 +222,7 @@ class RestApi:
         )
 
     def _inflated(self, body: bytes, headers: Mapping[str, str]) -> bytes:
-        if headers.get("Content-Encoding", "").strip().lower() != "gzip":
+        if "gzip" not in headers.get("Content-Encoding", "").lower():
             return body
         try:
             stream = zlib.decompressobj(wbits=31)
@@ -240,14 +236,6 @@ class RestApi:
         if not stream.eof:
             raise invalid("Failed to inflate the gzip request body: it ends early")
         return inflated
-
-
-class _EmptyAnswer(Exception):
-    """A version beyond int64: TensorFlow Serving answers 400 without a word."""
-
-
-def _decoded(text: str) -> str:
-    return unquote(text, errors="surrogateescape")
 
 
 def _as_dict(message: Any) -> Any:

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from serving.console import log
 from serving.flags import Flags, workers
 from serving.rest_api import Response, RestApi
 from serving.status import Code, ServingError
+
+
+class _ClientsMistake(logging.Filter):
+    """Keeps what is no HTTP out of the log: its sender is told, and the server has no fault."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        kind = record.exc_info[0] if record.exc_info else None
+        return kind is None or not issubclass(kind, HttpProcessingError)
 
 
 class RestServer:
@@ -52,6 +62,7 @@ class RestServer:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _start(self, host: str, port: int) -> web.ServerRunner:
+        logging.getLogger("aiohttp.server").addFilter(_ClientsMistake())
         # Without access log: paths and bodies stay out of logs. Bodies are inflated by the API,
         # which limits what they may grow to.
         server = web.Server(self._handle, access_log=None, auto_decompress=False)

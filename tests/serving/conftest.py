@@ -47,6 +47,7 @@ def server(saved: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
         "--max_num_load_retries=0",
         "--max_message_bytes=40000000",
         "--no_such_flag=1",
+        "--prefer_tflite_model=true",
         log=folder / "log.txt",
     )
     yield running

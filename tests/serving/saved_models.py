@@ -92,6 +92,10 @@ class Mixed(tf.Module):
         return {"total": tf.reduce_sum(x, axis=-1)}
 
     @tf.function
+    def number(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"number": tf.strings.to_number(x)}
+
+    @tf.function
     def fail(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.control_dependencies([tf.debugging.assert_less(x, 10.0, "x must be small")]):
             return {"x": tf.identity(x)}
@@ -116,8 +120,8 @@ TYPES = [
 
 
 def mixed(folder: Path) -> None:
-    """Signatures: serving_default (name, weight), total (variable length), fail, and one per type
-    that gives back what it gets (`echo_float32` ...)."""
+    """Signatures: serving_default (name, weight), total (variable length), fail and number (which
+    refuse some values), and one per type that gives back what it gets (`echo_float32` ...)."""
     model = Mixed()
     spec = tf.TensorSpec
     signatures = {
@@ -125,6 +129,7 @@ def mixed(folder: Path) -> None:
             name=spec([None], tf.string), weight=spec([None], tf.float32)
         ),
         "total": model.total.get_concrete_function(x=spec([None, None], tf.float32)),
+        "number": model.number.get_concrete_function(x=spec([None], tf.string)),
         "fail": model.fail.get_concrete_function(x=spec([None], tf.float32)),
     }
     for kind in TYPES:

@@ -228,8 +228,15 @@ def test_parameters_from_text(tmp_path: Path) -> None:
         "allowed_batch_sizes: 32 allowed_batch_sizes: 128 pad_variable_length_inputs: true"
     )
     assert read_parameters(file) == Parameters(
-        max_batch_size=128, timeout=0.0005, max_enqueued=7, threads=3, allowed=(32, 128), pad=True
+        max_batch_size=128,
+        timeout=0.0005,
+        max_enqueued=7,
+        threads=3,
+        name="batch_threads",
+        allowed=(32, 128),
+        pad=True,
     )
+    assert read_parameters("").name == "model_server_batch_threads"
 
 
 @pytest.mark.parametrize(

@@ -66,8 +66,22 @@ def test_versions_labels_and_queries(server: Server, path: str) -> None:
 
 
 def test_the_route_ignores_case_and_decodes_percent_signs(server: Server) -> None:
-    answer = server.http("POST", "/V1/Models/h%61lf:PREDICT", {"instances": [2.0]})
+    answer = server.http("POST", "/V1/Models/h%61lf:predict", {"instances": [2.0]})
     assert answer.json == {"predictions": [4.0]}
+
+
+def test_what_ends_a_path_is_looked_up_as_it_is_written(server: Server) -> None:
+    answer = server.http("POST", "/v1/models/half:PREDICT", {"instances": [2.0]})
+    assert answer.status == 400
+    assert answer.json == {"error": "Malformed request: POST /v1/models/half:PREDICT"}
+    status = server.http("GET", "/v1/models/half")
+    assert server.http("GET", "/v1/models/half/METADATA").body == status.body
+
+
+def test_a_proxy_may_send_the_whole_address(server: Server) -> None:
+    path = "/v1/models/half"
+    answer = server.http("GET", f"http://localhost:{server.rest_port}{path}")
+    assert (answer.status, answer.body) == (200, server.http("GET", path).body)
 
 
 ECHOES: list[tuple[str, str, str]] = [
@@ -367,6 +381,9 @@ def test_gzip_requests(server: Server) -> None:
     answer = server.http("POST", "/v1/models/half:predict", packed, headers)
     assert answer.json == {"predictions": [4.0]}
     assert "Content-Encoding" not in answer.headers
+    listed = {"Content-Encoding": "gzip, identity"}
+    answer = server.http("POST", "/v1/models/half:predict", packed, listed)
+    assert answer.json == {"predictions": [4.0]}
     for broken in (packed[:-9], b"no gzip"):
         answer = server.http("POST", "/v1/models/half:predict", broken, headers)
         assert answer.status == 400
@@ -519,14 +536,23 @@ def test_metrics(server: Server) -> None:
 
     fine = ':tensorflow:serving:request_count{model_name="half",status="OK"}'
     wrong = ':tensorflow:serving:request_count{model_name="nope",status="NOT_FOUND"}'
-    timed = (
-        ':tensorflow:serving:request_latency_count{model_name="half",API="predict",'
-        'entrypoint="REST"}'
-    )
-    before = [value(fine), value(wrong), value(timed)]
+    malformed = ':tensorflow:serving:request_count{model_name="",status="INVALID_ARGUMENT"}'
+
+    def latencies(api: str) -> str:
+        return (
+            f':tensorflow:serving:request_latency_count{{model_name="half",API="{api}",'
+            'entrypoint="REST"}'
+        )
+
+    counted = [wrong, malformed, latencies("predict"), latencies("")]
+    before = [value(line) for line in counted]
+    fine_before = value(fine)
     server.predict("half", {"instances": [1.0]})
     server.predict("nope", {"instances": [1.0]})
-    assert [value(fine), value(wrong), value(timed)] == [n + 1 for n in before]
+    server.http("GET", "/v1/models/half")
+    server.http("PUT", "/v1/models/half")
+    assert [value(line) for line in counted] == [n + 1 for n in before]
+    assert value(fine) == fine_before + 2
     page = server.http("GET", "/monitoring/prometheus/metrics").body.decode()
     assert "# TYPE :tensorflow:serving:request_count counter" in page
     assert "# TYPE :tensorflow:serving:request_latency histogram" in page
@@ -539,6 +565,33 @@ def test_metrics(server: Server) -> None:
     assert bounds[:3] == ["10", "18", "32.4"]
     assert bounds[-1] == "+Inf"
     assert math.isclose(float(bounds[-2]), 10 * 1.8**32, rel_tol=1e-5)
+
+
+def test_no_request_spoils_the_metrics(server: Server) -> None:
+    assert server.http("GET", "/v1/models/no%FFtext%0A%22").status == 404
+    page = server.http("GET", "/monitoring/prometheus/metrics")
+    assert page.status == 200
+    assert 'model_name="no?text\\n\\"",status="NOT_FOUND"} 1\n' in page.body.decode()
+    asked = server.http("GET", "/monitoring/prometheus/metrics?a=1")
+    assert asked.status == 400
+    assert asked.body.startswith(b"Unexpected path: /monitoring/prometheus/metrics?a=1. Should be")
+
+
+def test_what_a_failing_operation_was_given_is_told_but_not_logged(server: Server) -> None:
+    secret = "user-4711-secret"
+    asked = {"signature_name": "number", "instances": [secret]}
+    answer = server.predict("mixed", asked)
+    assert answer.status == 400
+    assert secret in answer.json["error"]
+    with socket.create_connection(("127.0.0.1", server.rest_port), 10) as connection:
+        connection.sendall(f"GET /{secret} HTTP/1.1\r\nContent-Length: {secret}\r\n\r\n".encode())
+        assert connection.recv(1000).startswith(b"HTTP/1.0 400 ")
+    assert server.log is not None
+    text = server.log.read_text()
+    assert "REST on" in text
+    assert secret not in text
+    assert "Traceback" not in text
+    assert "Error handling request" not in text
 
 
 def test_large_tensors_keep_every_number(server: Server) -> None:

@@ -23,7 +23,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from serving.client import Client, Question, Tls
-from serving.flags import BadFlag, Flags, parse, usage
+from serving.flags import BadFlag, Flags, parse, usage, without_effect
 from serving.server import serve
 from serving.status import ServingError
 from tests.serving.running import Server, free_port, predict_request
@@ -44,6 +44,11 @@ def test_flags_in_every_form() -> None:
 def test_bad_values(bad: str) -> None:
     with pytest.raises(BadFlag):
         parse([bad])
+
+
+def test_flags_of_production_that_mean_nothing_here_are_told_apart() -> None:
+    _, unknown = parse(["--flush_filesystem_caches=true", "--xla_cpu_compilation_enabled", "--a"])
+    assert [without_effect(argument) for argument in unknown] == [True, True, False]
 
 
 def test_help_names_every_flag() -> None:
@@ -415,5 +420,6 @@ def test_only_loopback_listens(server: Server) -> None:
 def test_an_unknown_flag_is_reported_and_ignored(server: Server) -> None:
     assert server.log is not None
     text = server.log.read_text()
-    assert "unknown argument: --no_such_flag=1" in text
+    assert "unknown argument: --no_such_flag=1\n" in text
+    assert "without effect on this server: --prefer_tflite_model=true\n" in text
     assert "usage: python -m serving" in text
