@@ -105,7 +105,11 @@ class Flags:
         "Threads inside one operation. With 1, models of small operations answer sooner: waking "
         "further threads costs them more than it saves.",
     ] = 0
-    tensorflow_inter_op_parallelism: Annotated[int, "Operations at the same time."] = 0
+    tensorflow_inter_op_parallelism: Annotated[
+        int,
+        "Threads that run the operations of all requests; 0: the operations of a request run in a "
+        "thread of its own, one by one.",
+    ] = 0
     grpc_channel_arguments: Annotated[str, "gRPC options: name=value,name=value."] = ""
     grpc_max_threads: Annotated[int, "Threads that answer gRPC requests."] = 4 * CPUS
     enable_profiler: Annotated[

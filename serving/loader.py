@@ -18,6 +18,7 @@ from serving.tensors import Array, from_proto
 DEFAULT_SIGNATURE = "serving_default"
 # A request may name any subset of the outputs; each has a callable, up to this many.
 MAX_CALLABLES = 256
+_CALLERS_THREAD = -1  # in the place of a pool's number
 
 
 class Runner(Protocol):
@@ -58,7 +59,9 @@ class SavedModel:
     Arguments:
         path: the folder that holds saved_model.pb.
         tags: which of its graphs, e.g. {"serve"}.
-        intra_op, inter_op: threads; 0 lets TensorFlow choose.
+        intra_op: threads inside an operation; 0 lets TensorFlow choose.
+        inter_op: threads for operations, shared by all requests; 0 runs a request's in the thread
+            that brings it.
 
     Raises:
         ServingError or an error of TensorFlow's: it cannot be loaded.
@@ -75,6 +78,8 @@ class SavedModel:
             self._session, meta = open_session(path, tags, intra_op, inter_op)
         except RuntimeError as error:  # no graph with these tags
             raise ServingError(Code.NOT_FOUND, str(error)) from None
+        # To wake another thread costs a small model as much as its answer.
+        self._pool = _CALLERS_THREAD if not inter_op and not _waits(meta.graph_def) else 0
         self._callables: dict[tuple[tuple[str, ...], tuple[str, ...]], Callable[..., Any]] = {}
         self._making = threading.Lock()
         # Copies: a part of the MetaGraphDef would keep all of it in memory.
@@ -117,10 +122,16 @@ class SavedModel:
             from tensorflow.core.protobuf import config_pb2
 
             options = config_pb2.CallableOptions(feed=feeds, fetch=fetches)
+            options.run_options.inter_op_thread_pool = self._pool
             made: Callable[..., Any] = self._session._make_callable_from_options(options)
             if len(self._callables) < MAX_CALLABLES:
                 self._callables[feeds, fetches] = made
             return made
+
+
+def _waits(graph: Any) -> bool:
+    """Whether an operation may hold its thread until another one has run: on staging areas."""
+    return any("tage" in node.op for node in graph.node)
 
 
 def _signature(name: str, proto: Any) -> Signature:

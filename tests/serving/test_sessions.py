@@ -78,3 +78,21 @@ def test_answers_are_those_of_the_functions(deep: Path) -> None:
         [y] = model.run({signature.inputs["x"][0]: x}, [signature.outputs["y"]])
         np.testing.assert_allclose(y, x + sum(range(LAYERS)) + LAYERS * number)
     model.close()
+
+
+@pytest.mark.parametrize(("inter_op", "own"), [(0, True), (1, False)])
+def test_which_thread_runs_the_operations(deep: Path, inter_op: int, own: bool) -> None:
+    model = SavedModel(deep, {"serve"}, intra_op=1, inter_op=inter_op)
+    signature = model.signatures["s0"]
+    x = np.zeros((20_000, 4), np.float32)
+
+    def ask() -> None:
+        model.run({signature.inputs["x"][0]: x}, [signature.outputs["y"]])
+
+    ask()
+    here, everywhere = time.thread_time(), time.process_time()
+    for _ in range(5):
+        ask()
+    here, everywhere = time.thread_time() - here, time.process_time() - everywhere
+    assert (here > everywhere / 2) is own
+    model.close()
