@@ -107,8 +107,8 @@ class Flags:
     ] = 0
     tensorflow_inter_op_parallelism: Annotated[
         int,
-        "Threads that run the operations of all requests; 0: the operations of a request run in a "
-        "thread of its own, one by one.",
+        "Threads that run the operations of all requests; 0: those of a request run one by one in "
+        "the thread that brings it, those of a batch on as many threads as TensorFlow chooses.",
     ] = 0
     grpc_channel_arguments: Annotated[str, "gRPC options: name=value,name=value."] = ""
     grpc_max_threads: Annotated[int, "Threads that answer gRPC requests."] = 4 * CPUS

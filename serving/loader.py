@@ -59,15 +59,23 @@ class SavedModel:
     Arguments:
         path: the folder that holds saved_model.pb.
         tags: which of its graphs, e.g. {"serve"}.
-        intra_op: threads inside an operation; 0 lets TensorFlow choose.
-        inter_op: threads for operations, shared by all requests; 0 runs a request's in the thread
-            that brings it.
+        intra_op, inter_op: threads inside an operation, and for operations; 0 lets TensorFlow
+            choose.
+        pooled: operations run on these threads; otherwise, and unless a number of them is asked
+            for, in the thread that brings the request.
 
     Raises:
         ServingError or an error of TensorFlow's: it cannot be loaded.
     """
 
-    def __init__(self, path: Path, tags: set[str], intra_op: int = 0, inter_op: int = 0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        tags: set[str],
+        intra_op: int = 0,
+        inter_op: int = 0,
+        pooled: bool = False,
+    ) -> None:
         if not any((path / name).is_file() for name in ("saved_model.pb", "saved_model.pbtxt")):
             raise ServingError(
                 Code.NOT_FOUND,
@@ -79,7 +87,8 @@ class SavedModel:
         except RuntimeError as error:  # no graph with these tags
             raise ServingError(Code.NOT_FOUND, str(error)) from None
         # To wake another thread costs a small model as much as its answer.
-        self._pool = _CALLERS_THREAD if not inter_op and not _waits(meta.graph_def) else 0
+        pooled = pooled or inter_op > 0 or _waits(meta.graph_def)
+        self._pool = 0 if pooled else _CALLERS_THREAD
         self._callables: dict[tuple[tuple[str, ...], tuple[str, ...]], Callable[..., Any]] = {}
         self._making = threading.Lock()
         # Copies: a part of the MetaGraphDef would keep all of it in memory.

@@ -92,7 +92,8 @@ def make_loader(flags: Flags, metrics: Metrics) -> Load:
     def load(name: str, version: int, path: Path) -> Servable:
         started = time.perf_counter()
         try:
-            model = SavedModel(path, tags, intra, inter)
+            # The operations of a batch are worth a second thread, those of a request are not.
+            model = SavedModel(path, tags, intra, inter, pooled=flags.enable_batching)
         except Exception as raised:
             error = from_exception(raised)
             metrics.load_attempts.add(str(path), "fail")

@@ -80,9 +80,13 @@ def test_answers_are_those_of_the_functions(deep: Path) -> None:
     model.close()
 
 
-@pytest.mark.parametrize(("inter_op", "own"), [(0, True), (1, False)])
-def test_which_thread_runs_the_operations(deep: Path, inter_op: int, own: bool) -> None:
-    model = SavedModel(deep, {"serve"}, intra_op=1, inter_op=inter_op)
+@pytest.mark.parametrize(
+    ("inter_op", "pooled", "own"), [(0, False, True), (1, False, False), (0, True, False)]
+)
+def test_which_thread_runs_the_operations(
+    deep: Path, inter_op: int, pooled: bool, own: bool
+) -> None:
+    model = SavedModel(deep, {"serve"}, 1, inter_op, pooled)
     signature = model.signatures["s0"]
     x = np.zeros((20_000, 4), np.float32)
 
