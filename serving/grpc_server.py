@@ -32,15 +32,16 @@ def start_grpc(flags: Flags, service: Service, keys: ApiKeys | None = None) -> A
     Raises:
         ServingError: a file cannot be read, or an address is taken.
     """
+    options = {
+        "grpc.max_receive_message_length": flags.max_message_bytes,
+        "grpc.max_send_message_length": flags.max_message_bytes,
+        "grpc.so_reuseport": 0,  # two servers on one port would share requests unnoticed
+        **_channel_arguments(flags.grpc_channel_arguments),  # of two values gRPC takes the first
+    }
     server = grpc.server(
         ThreadPoolExecutor(workers(flags.grpc_max_threads, flags), "grpc"),
         interceptors=[_Guard(keys)] if keys else [],
-        options=[
-            ("grpc.max_receive_message_length", flags.max_message_bytes),
-            ("grpc.max_send_message_length", flags.max_message_bytes),
-            ("grpc.so_reuseport", 0),  # two servers on one port would share requests unnoticed
-            *_channel_arguments(flags.grpc_channel_arguments),
-        ],
+        options=list(options.items()),
     )
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
         PredictionService(service, flags.enable_serialization_as_tensor_content), server
@@ -117,18 +118,18 @@ def _credentials(path: str) -> Any:
     )
 
 
-def _channel_arguments(text: str) -> list[tuple[str, int | str]]:
-    """ "name=value,name=value" -> pairs; whole numbers as such."""
-    pairs: list[tuple[str, int | str]] = []
+def _channel_arguments(text: str) -> dict[str, int | str]:
+    """ "name=value,name=value" -> values by name; whole numbers as such."""
+    values: dict[str, int | str] = {}
     for part in filter(None, text.split(",")):
         name, equals, value = part.partition("=")
         if not equals:
             raise invalid(f"--grpc_channel_arguments has no value for {name}")
         try:
-            pairs.append((name, int(value)))
+            values[name] = int(value)
         except ValueError:
-            pairs.append((name, value))
-    return pairs
+            values[name] = value
+    return values
 
 
 def _add_health(server: Any) -> None:
