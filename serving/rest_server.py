@@ -16,6 +16,9 @@ from serving.flags import Flags, workers
 from serving.rest_api import Response, RestApi
 from serving.status import Code, ServingError
 
+# Of the path or a header. A token may be longer than the 8 KB that aiohttp allows for.
+_LONGEST_LINE = 2**16
+
 
 class _ClientsMistake(logging.Filter):
     """Keeps what is no HTTP out of the log: its sender is told, and the server has no fault."""
@@ -65,7 +68,13 @@ class RestServer:
         logging.getLogger("aiohttp.server").addFilter(_ClientsMistake())
         # Without access log: paths and bodies stay out of logs. Bodies are inflated by the API,
         # which limits what they may grow to.
-        server = web.Server(self._handle, access_log=None, auto_decompress=False)
+        server = web.Server(
+            self._handle,
+            access_log=None,
+            auto_decompress=False,
+            max_line_size=_LONGEST_LINE,
+            max_field_size=_LONGEST_LINE,
+        )
         runner = web.ServerRunner(server, shutdown_timeout=5)
         await runner.setup()
         await web.TCPSite(runner, host, port, backlog=1024).start()

@@ -234,6 +234,44 @@ def test_a_reload_tells_what_it_moved_and_may_take_everything_away(folder: Path)
         assert failed.value.details() == "Servable not found for request: Latest(m)"
 
 
+def test_policies_and_labels_change_with_every_reload(folder: Path, saved: Path) -> None:
+    copy(saved / "half" / "2", folder / "m" / "2")
+    copy(saved / "half" / "1", folder / "m" / "3")
+
+    def reload(more: str) -> None:
+        entry = f'name: "m" base_path: "{folder / "m"}" model_platform: "tensorflow" {more}'
+        here.reload(f"model_config_list {{ config {{ {entry} }} }}")
+
+    def labelled(label: str) -> str:
+        request = predict_request("m", x=[2.0])
+        request.model_spec.version_label = label
+        try:
+            answer = here.prediction.Predict(request, timeout=20)
+        except grpc.RpcError as error:
+            return str(error.details())
+        return str(answer.model_spec.version.value)
+
+    ahead = Flags(allow_version_labels_for_unavailable_models=True)
+    with serving(folder, ahead) as here:
+        assert here.states() == {3: 30}
+        reload("model_version_policy { latest { num_versions: 2 } }")
+        until(lambda: here.states() == {3: 30, 2: 30})
+        reload("model_version_policy { specific { versions: 1 versions: 9 } }")
+        until(lambda: here.states() == {3: 50, 2: 50, 1: 30})
+        assert here.ask(2.0) == 3.0
+        everything = "model_version_policy { all {} }"
+        reload(f'{everything} version_labels {{ key: "next" value: 9 }}')
+        until(lambda: here.states() == {3: 30, 2: 30, 1: 30})  # those that had ended come back
+        assert labelled("next") == "Servable not found for request: Specific(m, 9)"
+        with pytest.raises(grpc.RpcError) as failed:  # it says 9, and 8 is not there to take it
+            reload(f'{everything} version_labels {{ key: "next" value: 8 }}')
+        assert failed.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+        reload(f'{everything} version_labels {{ key: "next" value: 2 }}')
+        assert labelled("next") == "2"
+        reload(everything)
+        assert labelled("next") == "Unrecognized servable version label: next"
+
+
 def _records() -> list[bytes]:
     """One of every kind that is replayed."""
     predict, classify, regress, multi = (prediction_log_pb2.PredictionLog() for _ in range(4))

@@ -402,6 +402,15 @@ def test_a_client_that_asks_before_it_sends_a_body_is_told_to(server: Server) ->
         assert connection.recv(1000).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
+def test_long_paths_and_headers_are_read(server: Server) -> None:
+    name = "m" * 20_000
+    answer = server.http("GET", f"/v1/models/{name}", headers={"Authorization": name})
+    assert answer.status == 404
+    assert answer.json == {"error": f"Could not find any versions of model {name}"}
+    endless = server.http("GET", f"/v1/models/{name * 10}")
+    assert endless.status == 400
+
+
 def test_a_body_over_the_limit_is_refused(server: Server) -> None:
     assert server.predict("half", b" " * 40_000_001).status == 429
 
