@@ -27,6 +27,11 @@ _STRING_OR_WORD = re.compile(rf"{_STRING}|-?Inf(?:inity)?|-NaN", re.DOTALL)
 _HALF_NUMBER = re.compile(r"(?<=[0-9])(?:(\.)|[eE][+-]?)")
 # The beginning of a word or of a negative number, as far as it goes.
 _BEGUN = re.compile(r"t(?:ru?)?|f(?:a(?:ls?)?)?|n(?:ul?)?|-?(?:Na?|In?)?")
+# An escape, and whether it is the first half of a surrogate pair without its second.
+_ESCAPE = re.compile(
+    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}(?:\\u[dD][c-fC-F][0-9a-fA-F]{2}|())|.)", re.DOTALL
+)
+_SURROGATE = re.compile(r"\\u[dD][89abAB]")
 _TOO_BIG = "Number too big to be stored in double."
 _WORDS = {
     "Expecting value": "Invalid value.",
@@ -56,11 +61,11 @@ def parse(body: bytes) -> dict[str, Any]:
     """
     if not body:
         raise invalid("JSON Parse error: The document is empty")
-    text = body.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
-    start = _SPACE.match(text)
+    text = body.decode("utf-8", "surrogateescape")
+    start = _SPACE.match(text, 1 if text.startswith("\ufeff") else 0)
     at = start.end() if start else 0
     if at == len(text):
-        raise _error("The document is empty.", at)
+        raise _error("The document is empty.", text, at)
     document = _decode(text, at)
     if not isinstance(document, dict):
         raise invalid(f"JSON Value: {to_text(document)} Is not object")
@@ -69,9 +74,15 @@ def parse(body: bytes) -> dict[str, Any]:
 
 def _decode(text: str, at: int) -> Any:
     decoder = _checking if _may_be_too_large(text) else _plain
+    half_pair = _half_pair(text)
     try:
-        return decoder.raw_decode(text, at)[0]
+        document, end = decoder.raw_decode(text, at)
+        if half_pair < end:
+            raise _error("The surrogate pair in string is invalid.", text, half_pair)
+        return document
     except json.JSONDecodeError as error:
+        if half_pair < error.pos:
+            raise _error("The surrogate pair in string is invalid.", text, half_pair) from None
         if text.startswith(("Inf", "-Inf", "-NaN"), error.pos):
             spelt = _STRING_OR_WORD.sub(_spelt_out, text)
             if spelt != text:
@@ -79,12 +90,12 @@ def _decode(text: str, at: int) -> Any:
         half = _HALF_NUMBER.match(text, error.pos)
         if half:
             part = "fraction part" if half[1] else "exponent"
-            raise _error(f"Miss {part} in number.", half.end()) from None
-        raise _error(_words(error, text), _place(error, text)) from None
+            raise _error(f"Miss {part} in number.", text, half.end()) from None
+        raise _error(_words(error, text), text, _place(error, text)) from None
     except RecursionError:
         raise invalid("JSON Parse error: nested too deeply") from None
     except (ValueError, OverflowError):
-        raise _error(_TOO_BIG, _place_of_too_big(text, at)) from None
+        raise _error(_TOO_BIG, text, _place_of_too_big(text, at)) from None
 
 
 def signature_name(document: dict[str, Any]) -> str:
@@ -207,6 +218,8 @@ def _place_of_too_big(text: str, at: int) -> int:
 
 def _place(error: json.JSONDecodeError, text: str) -> int:
     """Where TensorFlow Serving stops: behind what looked like the beginning of a value."""
+    if error.msg.startswith("Unterminated string"):
+        return len(text)
     if error.msg != "Expecting value":
         return error.pos
     begun = _BEGUN.match(text, error.pos)
@@ -228,5 +241,15 @@ def _words(error: json.JSONDecodeError, text: str) -> str:
     return next((ours for theirs, ours in _WORDS.items() if error.msg.startswith(theirs)), "")
 
 
-def _error(words: str, at: int) -> ServingError:
-    return invalid(f"JSON Parse error: {words or 'Invalid value.'} at offset: {at}")
+def _half_pair(text: str) -> int:
+    """Where the first half of a surrogate pair stands alone; behind the text if nowhere."""
+    if _SURROGATE.search(text):
+        for found in _ESCAPE.finditer(text):
+            if found[1] is not None:
+                return found.start()
+    return len(text)
+
+
+def _error(words: str, text: str, at: int) -> ServingError:
+    offset = len(text[:at].encode("utf-8", "surrogateescape"))  # in bytes, as they came
+    return invalid(f"JSON Parse error: {words or 'Invalid value.'} at offset: {offset}")

@@ -127,7 +127,10 @@ def _flat(leaves: list[Any], kind: int) -> Array:
         try:
             given = [leaf.encode() for leaf in leaves]
         except (AttributeError, UnicodeEncodeError):  # {"b64": ...}, or bytes that are not UTF-8
-            given = [encode(leaf) if type(leaf) is str else to_bytes(leaf) for leaf in leaves]
+            try:
+                given = [encode(leaf) if type(leaf) is str else to_bytes(leaf) for leaf in leaves]
+            except ServingError:  # the slow walk says as well where
+                raise _Irregular from None
         return objects(given, len(given))
     if kind in _FLOATS and types <= {int, float}:
         with np.errstate(over="ignore"):  # too large for the type is infinite

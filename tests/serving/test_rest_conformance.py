@@ -202,7 +202,20 @@ FAILURES: list[tuple[str, str, int, str]] = [
         400,
         "Failed to get input map for signature: __saved_model_init_op",
     ),
-    ("half", '{"a": "b', 400, "JSON Parse error: Missing a closing quotation mark in string."),
+    (
+        "half",
+        '{"a": "é", "b": "c',
+        400,
+        "JSON Parse error: Missing a closing quotation mark in string. at offset: 19",
+    ),
+    (
+        "half",
+        '{"é\\\\ud83d\\ud83d\\ude00": "\\ud83d"}',
+        400,
+        "JSON Parse error: The surrogate pair in string is invalid. at offset: 27",
+    ),
+    ("m", '{"a": "\\ud83d\\ud83d"}', 400, "JSON Parse error: The surrogate pair in string is"),
+    ("m", '{"a": 1} "\\ud83d"', 404, "Servable not found"),
     (
         "half",
         '{"a": "1e999", "instances": [1e999]}',
@@ -326,6 +339,13 @@ FAILURES: list[tuple[str, str, int, str]] = [
     ),
     (
         "mixed",
+        '{"signature_name": "echo_string", "instances": [["a"], [{"b64": "?"}]]}',
+        400,
+        "Failed to process element: 1 of 'instances' list. Error: INVALID_ARGUMENT: Unable to "
+        "base64 decode",
+    ),
+    (
+        "mixed",
         '{"signature_name": "echo_string", "inputs": [{"b64": "aa", "c": 1}]}',
         400,
         "JSON Value: {",
@@ -347,7 +367,7 @@ FAILURES: list[tuple[str, str, int, str]] = [
 
 @pytest.mark.parametrize(("path", "body", "code", "text"), FAILURES)
 def test_predict_failures(server: Server, path: str, body: str, code: int, text: str) -> None:
-    answer = server.predict(path, body)
+    answer = server.predict(path, body.encode())
     assert answer.status == code
     if code != 200:
         assert list(answer.json) == ["error"]
