@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from export.index.options import EXACT, KINDS, IndexOptions, RecallError
 from export.options import PLAIN, Options
+from export.stopping import tidy_on_sigterm
 from export.versions import locked, new_version, remove_older, versions
 from tfrec.console import import_tensorflow, say, size
 from tfrec.errors import UserError, command
@@ -48,7 +49,7 @@ from about 50,000 items and runs on any TensorFlow Serving. --index scann needs 
 ScaNN's operations and pip install 'tfrec[scann]' here. Only `recommend` uses an index; its
 probabilities are then of the items that were compared, a little above those of `score`.
 exit codes: 0 done, 1 the check failed or the recall is too low, 2 something to correct in options
-or run, 130 Ctrl-C
+or run, 130 Ctrl-C, 143 SIGTERM
 """
 
 
@@ -160,7 +161,8 @@ def main(argv: Sequence[str]) -> int:
     options = Options(
         flags.top_k, search, flags.quantize or PLAIN.storage, flags.prune, flags.language
     )
-    return export(flags.run, flags.models, options, flags.name, flags.keep, flags.vectors)
+    with tidy_on_sigterm():
+        return export(flags.run, flags.models, options, flags.name, flags.keep, flags.vectors)
 
 
 class CheckFailedError(Exception):
@@ -220,9 +222,10 @@ def export(
             with new_version(models) as draft:
                 say(f"writing version {draft.number} of {models}")
                 written = _write(run, results, models, draft.folder, options, name, vectors)
+                # Before the version has its number: should they fail, it is not published.
+                image = SCANN_IMAGE if options.search.kind == "scann" else IMAGE
+                kept = write_configs(models, name, image)
             removed = remove_older(models, keep) if keep is not None else []
-            image = SCANN_IMAGE if options.search.kind == "scann" else IMAGE
-            kept = write_configs(models, name, image)
     except RecallError as failed:
         say(f"FAIL  {failed}")
         say("\nthe version is not published; earlier ones are untouched")
@@ -282,12 +285,13 @@ def _write(
     vocabulary = {
         "items": sizes.items,
         "categories": sizes.categories,
+        "actions": sizes.actions,
         "facets": sizes.facets,
         "embedding": sizes.embedding,
     }
     if exported.indexed is not None:
         say(exported.indexed.sentence())
-    write_contract(folder, sizes.model, vocabulary, exported.indexed)
+    write_contract(folder, sizes.model, vocabulary, exported.indexed, exported.signatures)
     say("checking it in a process that can import neither tfrec nor export")
     report = check_version(folder)
     if not report.passed:

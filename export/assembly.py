@@ -134,6 +134,7 @@ def assemble(
         strengths=strength is not None,
         texts="embed_text" in found,
         told=() if answers.teller is None else tuple(answers.teller.kinds),
+        actions=len(data.meta.actions),
     )
     return Assembled(found, sizes, tables, indexed, facets, StoredWeights(weights, options.storage))
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from export.contract import hashes, read_contract
+from export.stopping import tidy_on_sigterm
 from export.versions import versions
 from tfrec.console import quiet_tensorflow, say, seconds
 from tfrec.errors import UserError, command
@@ -24,6 +25,7 @@ examples:
 
 A process that can import neither tfrec nor export loads the SavedModel, replays the stored samples
 and warm-up records, and tests what must hold between the signatures.
+With --ops every kind of op that the version needs of its server is listed too.
 exit codes: 0 all checks pass, 1 one fails, 2 there is nothing to check
 """
 
@@ -65,11 +67,13 @@ class Report(NamedTuple):
 
     Attributes:
         findings: in the order of the checks.
+        ops: names of every op of the graphs.
         load_seconds, first_answer_seconds: of the fresh process; None where it did not load.
         latency: signature -> milliseconds for one user, {"p50": …, "p99": …}.
     """
 
     findings: list[Finding]
+    ops: Sequence[str] = ()
     load_seconds: float | None = None
     first_answer_seconds: float | None = None
     latency: dict[str, dict[str, float]] = {}  # noqa: RUF012
@@ -144,15 +148,23 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "folder", metavar="MODEL_DIR", type=Path, help="a model folder, or one of its versions"
     )
+    made.add_argument("--ops", action="store_true", help="also list every op of the graphs")
     return made
 
 
 @command
 def main(argv: Sequence[str]) -> int:
-    folder = _version(parser().parse_args(argv).folder)
-    report = check_version(folder)
+    flags = parser().parse_args(argv)
+    try:
+        folder = _version(flags.folder)
+        with tidy_on_sigterm():
+            report = check_version(folder)
+    except OSError as error:
+        raise UserError(f"cannot read {error.filename}: {error.strerror}") from None
     say(str(folder))
     print_report(report)
+    if flags.ops:
+        say(f"\n{len(report.ops)} kinds of op: {', '.join(report.ops)}")
     failed = sum(not finding.holds for finding in report.findings)
     if failed:
         say(f"\n{failed} of {len(report.findings)} checks failed: do not serve this version")

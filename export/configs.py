@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from export.disk import cannot_write
 from tfrec.atomic import write_text
-from tfrec.errors import UserError
 
 # Of the same TensorFlow as the one that writes the model: an older one may lack an op.
 IMAGE = "tensorflow/serving:2.20.0"
@@ -85,20 +85,25 @@ def configs(name: str, image: str = IMAGE) -> dict[str, str]:
 def write_configs(models: Path, name: str, image: str = IMAGE) -> list[str]:
     """Writes the files that are missing; one that is there may have been edited and is kept.
 
+    Where one cannot be written, those that were are taken back.
+
     Returns:
         The names of those that were kept though they say something else.
 
     Raises:
         UserError: one cannot be written.
     """
-    kept = []
+    kept, new = [], []
     for file, text in configs(name, image).items():
         path = models / file
         try:
             if not path.exists():
                 write_text(path, text)
+                new.append(path)
             elif path.read_bytes() != text.encode():
                 kept.append(file)
         except OSError as error:
-            raise UserError(f"cannot write {path}: {error.strerror}") from None
+            for earlier in new:
+                earlier.unlink()
+            raise cannot_write(path, error) from None
     return kept

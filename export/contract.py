@@ -6,9 +6,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from export.index.options import IndexReport
+from export.signatures import DIMENSIONS, Signature, Tensor, inputs
 from tfrec.console import import_tensorflow
 from tfrec.errors import UserError
 
@@ -24,13 +26,18 @@ Signatures = dict[str, dict[str, dict[str, dict[str, Any]]]]
 
 
 def write_contract(
-    folder: Path, model: str, vocabulary: Mapping[str, int], index: IndexReport | None = None
+    folder: Path,
+    model: str,
+    vocabulary: Mapping[str, int],
+    index: IndexReport | None = None,
+    said: Mapping[str, Signature] = MappingProxyType({}),
 ) -> Contract:
     """Writes assets.extra/contract.json into a version's folder, last of all its files.
 
     The file holds `format_version`; `model`; `vocabulary`, the number of items and the like;
-    `signatures`, for each its inputs and outputs with dtype and shape, where -1 is any size;
-    `index`, where recommendations are not searched for exactly, how and how well; and `files`, the
+    `signatures`, for each what it answers, and its inputs and outputs with dtype, shape (-1 is any
+    size), names of dimensions and meaning; `dimensions`, what their names stand for; `index`, where
+    recommendations are not searched for exactly, how and how well; and `files`, the
     SHA-256 of every other file of the version.
 
     Arguments:
@@ -38,12 +45,14 @@ def write_contract(
         model: its kind, e.g. "ledger".
         vocabulary: how many there are of what, e.g. {"items": 3416}.
         index: None for exact search.
+        said: the signatures in words; what is not said is left out.
     """
     contract = {
         "format_version": FORMAT_VERSION,
         "model": model,
         "vocabulary": dict(vocabulary),
-        "signatures": signatures(folder),
+        "dimensions": DIMENSIONS,
+        "signatures": _in_words(signatures(folder), said),
         **({} if index is None else {"index": index.promises()}),
         "files": hashes(folder),
     }
@@ -62,11 +71,14 @@ def read_contract(folder: Path) -> Contract:
     try:
         contract: Contract = json.loads(path.read_text(encoding="utf-8"))
         version = contract["format_version"]
+        if version == FORMAT_VERSION:
+            _must_be_whole(contract)
     except OSError as error:
         raise UserError(
-            f"{folder} is no version that python -m export wrote: {path}: {error.strerror}"
+            f"{folder} is no version that python -m export wrote: {path}: {error.strerror}. Take "
+            "a folder of versions that it wrote"
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is damaged ({error}); export this version again") from None
     if version != FORMAT_VERSION:
         raise UserError(
@@ -131,6 +143,39 @@ def hashes(folder: Path) -> dict[str, str]:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             found[path.relative_to(folder).as_posix()] = digest
     return found
+
+
+def _in_words(found: Signatures, said: Mapping[str, Signature]) -> dict[str, Any]:
+    """What saved_model_cli shows, with the sentences of `export.signatures` beside it."""
+    told: dict[str, Any] = {}
+    for name, sides in found.items():
+        if (one := said.get(name)) is None:
+            told[name] = sides
+            continue
+        words = {"inputs": inputs(one), "outputs": one.outputs}
+        told[name] = {"answers": one.answers} | {
+            side: {key: tensor | _words(words[side][key]) for key, tensor in tensors.items()}
+            for side, tensors in sides.items()
+        }
+        if one.features:
+            told[name]["features"] = {
+                key: {"dtype": tensor.dtype} | _words(tensor)
+                for key, tensor in one.features.items()
+            }
+    return told
+
+
+def _words(tensor: Tensor) -> dict[str, str]:
+    return {"dimensions": tensor.shape, "meaning": tensor.meaning}
+
+
+def _must_be_whole(contract: Contract) -> None:
+    """Raises what Python raises where a part that is read is missing."""
+    contract["files"].keys()
+    for signature in contract["signatures"].values():
+        for tensors in (signature["inputs"], signature["outputs"]):
+            for tensor in tensors.values():
+                _shape_fits(tensor["shape"], tensor["shape"], exact=bool(tensor["dtype"]))
 
 
 def _tensors(infos: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from export.comparison import Comparison, paired
+from export.encoder_licence import encoder_licence
 from export.reliability import PICTURE, Reliability
 from export.saved_model import Exported
 from tfrec.console import count, size
@@ -161,8 +162,9 @@ def _texts(config: RunConfig) -> Iterator[str]:
         tuned = config.tuning.tunes
         how = f"tuned with the model ({config.tuning.text_tuning})" if tuned else "as it is"
         yield (
-            f"Item texts are read by {markdown_text(encoder)}, {how}. Its licence is that of "
-            "its publisher and holds for what is derived from it."
+            f"Item texts are read by {markdown_text(encoder)}, {how}. "
+            f"{markdown_text(encoder_licence(encoder))}. It holds for what is derived from the "
+            "encoder, this model among it."
         )
 
 

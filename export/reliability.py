@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from export.disk import cannot_write
 from export.saved_model import Exported
 from export.version_scorer import VersionScorer, some_cases
-from tfrec.errors import UserError
 from tfrec.evaluation.calibration import Reliability as Table
 from tfrec.evaluation.calibration import expected_calibration_error, reliability
 
@@ -119,4 +119,4 @@ def draw_reliability(found: Reliability, path: Path) -> None:
         try:
             figure.savefig(path, format="svg", metadata={"Date": None})
         except OSError as error:
-            raise UserError(f"cannot write {path}: {error.strerror}") from None
+            raise cannot_write(path, error) from None

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from export.disk import cannot_write
 from export.index.options import IndexReport
 from export.options import PLAIN, Options
 from export.samples import Sample, newest_users
@@ -94,7 +95,7 @@ def save_run(run: Path, folder: Path, options: Options = PLAIN) -> Exported:
         tf.saved_model.save(root, str(folder), signatures=graphs, options=named)
         _name_methods(folder)
     except (OSError, tf.errors.OpError) as error:
-        raise UserError(f"cannot write {folder}: {error}") from None
+        raise cannot_write(folder, error) from None
     return Exported(
         signatures,
         assembled.sizes,

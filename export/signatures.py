@@ -1,12 +1,8 @@
 """The whole contract that a client relies on: every signature with its inputs and outputs.
 
-A name of a dimension that stands for the request is free, and may be 0 except for B:
-
-    B  the batch, first in every input    L  events of a history    T  times
-    M  candidates                         E  excluded items
-
-The others are fixed by the run: K facets of width d, C categories, S numbers of an embedding, and
-N recommended items. Answers about a user follow from that user's row alone. In every history
+What names of dimensions stand for is in `DIMENSIONS`. Those that stand for the request are free,
+and may be 0 except for B; the others are fixed by the run. Answers about a user follow from that
+user's row alone. In every history
 
 - "" pads, anywhere; an item that the catalogue does not know counts as absent;
 - events may come in any order: they are read by time, those of equal time as they are given;
@@ -27,6 +23,22 @@ from typing import NamedTuple
 
 FULL_SUFFIX = "_full"
 TOLD_SUFFIX = "_told"
+
+DIMENSIONS = {
+    # The request decides.
+    "B": "the batch, first in every input",
+    "L": "events of a history",
+    "M": "candidates",
+    "E": "excluded items",
+    "T": "times",
+    # The run decides.
+    "K": "facets",
+    "d": "numbers of a facet",
+    "Q": "profile and query, as far as the run has",
+    "C": "categories",
+    "S": "numbers of an embedding",
+    "N": "recommended items",
+}
 
 
 class Tensor(NamedTuple):
@@ -70,6 +82,7 @@ class Sizes(NamedTuple):
         strengths: whether the log has enough of them to say how strong an engagement will be.
         texts: whether the model reads texts.
         told: which texts of users it reads, Q of `TOLD`.
+        actions: kinds of action in the log.
     """
 
     model: str
@@ -83,6 +96,7 @@ class Sizes(NamedTuple):
     strengths: bool
     texts: bool
     told: tuple[str, ...] = ()
+    actions: int = 0
 
     def of(self, shape: str) -> list[int | None]:
         """Names of dimensions -> numbers; None where the request decides."""
@@ -182,7 +196,7 @@ EXPLAIN = Signature(
         "context": Tensor("float32", "B M", "what no other line carries; 0 unless the run has it"),
         "score": SCORE,
         "residual_error": Tensor("float32", "B M", "score less the sum of all lines: rounding"),
-        "text": Tensor("string", "B M", "the strongest lines in English"),
+        "text": Tensor("string", "B M", "the strongest lines in words, English or Chinese"),
         "known": KNOWN,
     },
 )

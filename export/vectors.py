@@ -12,11 +12,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from export.disk import cannot_write
 from export.log_requests import LogRequests
 from tfrec.atomic import written
 from tfrec.console import import_tensorflow, progress
 from tfrec.data.prepared import PreparedData
-from tfrec.errors import UserError
 
 _USERS_PER_BATCH = 256
 _ITEMS_PER_BATCH = 8192
@@ -51,7 +51,7 @@ def write_vectors(version: Path, data: PreparedData, max_length: int, folder: Pa
         _write(folder / "items.parquet", _items(signatures["embed_items"], data))
         _write(folder / "users.parquet", _users(signatures["embed_user"], data, max_length))
     except OSError as error:
-        raise UserError(f"cannot write vectors into {folder}: {error.strerror or error}") from None
+        raise cannot_write(f"vectors into {folder}", error) from None
 
 
 def _items(embed: Any, data: PreparedData) -> Iterator[Vectors]:

@@ -7,7 +7,6 @@ to the disk and renamed; one that goes loses its number first.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import shutil
@@ -16,12 +15,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from export.disk import NO_ROOM, cannot_write
 from tfrec.errors import UserError
 
 # What a killed export leaves; no number, so no server looks at it.
 _UNFINISHED = ".part"
 _LOCK = ".lock"
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Draft(NamedTuple):
@@ -60,7 +59,7 @@ def locked(models: Path) -> Iterator[None]:
         models.mkdir(parents=True, exist_ok=True)
         lock = (models / _LOCK).open("w")
     except OSError as error:
-        raise _cannot_write(models, error) from None
+        raise cannot_write(f"a version into {models}", error) from None
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -107,8 +106,8 @@ def new_version(models: Path) -> Iterator[Draft]:
         draft.folder.rename(models / str(number))
         _sync_one(models)  # the rename itself must survive a power cut
     except OSError as error:
-        if error.errno in _NO_ROOM or str(error.filename).startswith(str(models)):
-            raise _cannot_write(models, error) from None
+        if error.errno in NO_ROOM or str(error.filename).startswith(str(models)):
+            raise cannot_write(f"a version into {models}", error) from None
         raise
     finally:
         shutil.rmtree(draft.folder, ignore_errors=True)
@@ -127,7 +126,10 @@ def remove_older(models: Path, keep: int) -> list[int]:
             folder.rename(gone)
             shutil.rmtree(gone)
     except OSError as error:
-        raise _cannot_write(models, error) from None
+        raise UserError(
+            f"cannot delete {error.filename or models}: {error.strerror}; the newest version is "
+            "published, delete the older ones by hand"
+        ) from None
     return [number for number, _ in old]
 
 
@@ -145,12 +147,3 @@ def _sync_one(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _cannot_write(models: Path, error: OSError) -> UserError:
-    reason = error.strerror or str(error)
-    advice = "make room" if error.errno in _NO_ROOM else "check the path and its permissions"
-    return UserError(
-        f"cannot write a version into {models}: {reason}; {advice} and export again. "
-        "Earlier versions are untouched"
-    )

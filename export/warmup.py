@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from export.contract import EXTRA
+from export.disk import cannot_write
 from export.messages import Exchange
 from tfrec.console import import_tensorflow
-from tfrec.errors import UserError
 
 # The name that TensorFlow Serving looks for in assets.extra.
 WARMUP = "tf_serving_warmup_requests"
@@ -43,4 +43,4 @@ def write_warmup(folder: Path, exchanges: Iterable[Exchange]) -> None:
                 getattr(log, _LOGS[kind]).request.CopyFrom(exchange.request)
                 writer.write(log.SerializeToString())
     except tf.errors.OpError as error:
-        raise UserError(f"cannot write {path}: {error.message}") from None
+        raise cannot_write(path, error) from None

@@ -19,9 +19,9 @@ def inspect_version(folder: Path) -> dict[str, Any]:
     """Loads the SavedModel and asks it.
 
     Returns:
-        `findings`: [what was checked, whether it holds, details] in the order of the checks; and
-        where the model can be loaded `load_seconds`, `first_answer_seconds` and `latency`:
-        signature -> milliseconds, see `latency.latency`.
+        `findings`: [what was checked, whether it holds, details] in the order of the checks;
+        `ops`: the names of all ops; and where the model can be loaded `load_seconds`,
+        `first_answer_seconds` and `latency`: signature -> milliseconds, see `latency.latency`.
     """
     from .ops import not_served, op_names
 
@@ -32,7 +32,8 @@ def inspect_version(folder: Path) -> dict[str, Any]:
     who = "every op is TensorFlow's, TF Text's or ScaNN's" if scann else OPS
     others = [name for name in missing if not (scann and name.startswith(SCANN))]
     if others:
-        return {"findings": [[who, False, f"the server lacks {', '.join(others)}"]]}
+        lacks = f"the server lacks {', '.join(others)}"
+        return {"findings": [[who, False, lacks]], "ops": names}
     detail = f"{len(names)} kinds"
     if missing:
         detail += f", of which the server needs: {', '.join(missing)}"
@@ -56,7 +57,7 @@ def inspect_version(folder: Path) -> dict[str, Any]:
         answered = time.perf_counter()
     except Exception as error:
         findings.append(["it loads and answers its first sample", False, _reason(error)])
-        return {"findings": findings}
+        return {"findings": findings, "ops": names}
 
     def judge(what: str, worst: Callable[[], float]) -> None:
         try:
@@ -79,6 +80,7 @@ def inspect_version(folder: Path) -> dict[str, Any]:
             judge(rule.says, functools.partial(rule.worst, model, history))
     return {
         "findings": findings,
+        "ops": names,
         "load_seconds": loaded - started,
         "first_answer_seconds": answered - asked,
         "latency": {name: latency(model, name, samples[name].inputs) for name in samples},

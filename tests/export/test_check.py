@@ -1,7 +1,11 @@
 """A version that does not keep its word is found out, whatever the lie."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -163,6 +167,31 @@ def test_an_op_that_no_stock_server_links_fails_the_check(version: Path, tmp_pat
     assert [finding.holds for finding in report.findings] == [True, False]
     assert report.findings[-1].detail == "the server lacks ScaNN!"
     assert report.load_seconds is None
+
+
+def test_every_op_is_listed_when_asked_for(
+    version: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(version), "--ops"]) == 0
+    names = op_names(version)
+    assert {"TopKV2", "MatMul"} <= set(names)
+    assert f"\n{len(names)} kinds of op: {', '.join(names)}\n" in capsys.readouterr().out
+
+
+def test_a_signal_ends_the_process_that_asks_too(version: Path) -> None:
+    checking = subprocess.Popen(
+        [sys.executable, "-m", "export.check", version], stderr=subprocess.PIPE, text=True
+    )
+    found = ""
+    while not found:
+        assert checking.poll() is None
+        listed = ["pgrep", "--parent", str(checking.pid)]
+        found = subprocess.run(listed, capture_output=True, text=True, check=False).stdout
+    checking.send_signal(signal.SIGTERM)
+    assert checking.communicate()[1] == "terminated\n"
+    assert checking.returncode == 128 + signal.SIGTERM
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(found), 0)
 
 
 def test_ops_are_found_in_functions_too(tmp_path: Path) -> None:

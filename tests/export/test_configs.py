@@ -87,7 +87,11 @@ def test_what_was_edited_is_kept(tmp_path: Path) -> None:
     assert (tmp_path / "model.config").read_text() == configs("shop")["model.config"]
 
 
-def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    (tmp_path / "model.config").mkdir()
-    with pytest.raises(UserError, match=r"model\.config: Is a directory"):
+def test_a_file_that_cannot_be_written_is_named_and_the_others_taken_back(tmp_path: Path) -> None:
+    (tmp_path / "docker-compose.yaml").mkdir()
+    (tmp_path / "model.config").write_text("mine")
+    with pytest.raises(UserError, match=r"docker-compose\.yaml: Is a directory"):
         write_configs(tmp_path, "shop")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "docker-compose.yaml", "model.config",
+    ]  # fmt: skip

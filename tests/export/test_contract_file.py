@@ -2,10 +2,12 @@
 
 import copy
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_text  # noqa: F401 - its ops
@@ -19,6 +21,7 @@ from export.contract import (
     signatures,
     write_contract,
 )
+from export.signatures import HISTORY
 from tests.export.small_runs import Model
 from tfrec.errors import UserError
 
@@ -41,6 +44,22 @@ def test_what_is_exported_today_serves_the_clients_of_the_first_version(ledger: 
     assert incompatibilities(STORED["signatures"], signatures(ledger.folder)) == []
 
 
+def test_requests_of_the_first_version_are_answered_today(ledger: Model) -> None:
+    """As a client sends them that knows nothing but the stored contract."""
+    blank = {"string": "", "int64": 0, "float32": 1.0}
+    for name, promised in STORED["signatures"].items():
+        request = {
+            key: np.full([2 if size == -1 else size for size in tensor["shape"]], blank[kind])
+            for key, tensor in promised["inputs"].items()
+            for kind in [tensor["dtype"]]
+        }
+        answer = ledger.served.ask(name, **request)
+        for key, tensor in promised["outputs"].items():
+            kind = "object" if tensor["dtype"] == "string" else tensor["dtype"]
+            assert answer[key].dtype.name == kind
+            assert answer[key].ndim == len(tensor["shape"])
+
+
 def test_another_model_in_its_place_would_break_them(sasrec: Model) -> None:
     broken = incompatibilities(STORED["signatures"], signatures(sasrec.folder))
     assert "the signature explain is gone" in broken
@@ -53,7 +72,7 @@ def test_a_contract_lists_every_file_with_its_hash(ledger: Model, tmp_path: Path
     written = write_contract(tmp_path / "1", "ledger", {"items": 24})
     assert read_contract(tmp_path / "1") == written
     assert written["vocabulary"] == {"items": 24}
-    assert written.keys() == STORED.keys()
+    assert written.keys() > STORED.keys()
     assert "assets.extra/a note.md" in written["files"]
     lines = "".join(f"{digest}  {name}\n" for name, digest in written["files"].items())
     done = subprocess.run(
@@ -75,6 +94,27 @@ def test_signatures_are_those_that_tensorflow_finds(ledger: Model) -> None:
             assert tensor["dtype"] == specs[key].dtype.name
             assert tensor["shape"] == [-1 if size is None else size for size in specs[key].shape]
         assert signature["outputs"].keys() == loaded[name].structured_outputs.keys()
+
+
+def test_a_contract_says_what_everything_means(ledger: Model, tmp_path: Path) -> None:
+    shutil.copytree(ledger.folder, tmp_path / "1")
+    (tmp_path / "1" / "assets.extra").mkdir()
+    plain, sizes = signatures(ledger.folder), ledger.exported.sizes
+    written = write_contract(tmp_path / "1", "ledger", {}, None, ledger.exported.signatures)
+    assert incompatibilities(plain, written["signatures"]) == []
+    assert incompatibilities(written["signatures"], plain) == []
+    assert written["signatures"].keys() == plain.keys()
+    for signature in written["signatures"].values():
+        assert signature["answers"]
+        for tensor in (*signature["inputs"].values(), *signature["outputs"].values()):
+            assert tensor["meaning"]
+            named = tensor["dimensions"].split()
+            assert set(named) <= written["dimensions"].keys()
+            assert tensor["shape"] == [size or -1 for size in sizes.of(" ".join(named))]
+    features = written["signatures"]["classify"]["features"]
+    assert features["history_items"] == {
+        "dtype": "string", "dimensions": "B L", "meaning": HISTORY["history_items"].meaning,
+    }  # fmt: skip
 
 
 @given(SIGNATURES)
@@ -138,6 +178,9 @@ def test_inputs_may_only_become_freer() -> None:
         (None, "is no version that python -m export wrote"),
         ("{", "is damaged"),
         ("[]", "is damaged"),
+        ('{"format_version": 1, "signatures": {}}', "is damaged"),
+        ('{"format_version": 1, "signatures": {}, "files": []}', "is damaged"),
+        ('{"format_version": 1, "files": {}, "signatures": {"score": {}}}', "is damaged"),
         ('{"format_version": 9}', "has format version 9, this tfrec reads 1"),
     ],
 )

@@ -10,10 +10,10 @@ import pytest
 
 from export.__main__ import main
 from export.comparison import compare_versions, paired
-from export.contract import incompatibilities, signatures
 from export.graph.ledger import columns
 from export.pruning import Facets
 from tests.export.asked_requests import random_request
+from tests.export.published import Published
 from tests.export.served_model import Answer
 from tests.export.small_runs import IDS, Model
 from tfrec.interest.asking.load import load_run
@@ -108,6 +108,14 @@ def test_only_a_ledger_has_facets(
     assert "--prune 1.5 must be a share, above 0 and at most 1" in capsys.readouterr().err
 
 
-def test_clients_of_the_whole_ledger_would_not_get_on_with_it(ledger: Model, pruned: Model) -> None:
-    found = incompatibilities(signatures(ledger.folder), signatures(pruned.folder))
-    assert any("score_full's input facet_gain has shape" in sentence for sentence in found)
+def test_clients_of_the_whole_ledger_would_not_get_on_with_it(
+    published: Published, facets: Facets, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(published.models.rglob("*"))
+    assert main([str(published.model.run), str(published.models), "--prune", ".7"]) == 2
+    said = capsys.readouterr()
+    assert f"{facets.sentence()}\n" in said.out
+    gain = f"facet_gain has shape [-1, {len(facets.kept)}], it was [-1, 5]"
+    assert f"clients of {published.models / '1'} would break: " in said.err
+    assert f"score_full's input {gain}" in said.err
+    assert sorted(published.models.rglob("*")) == before
