@@ -1,7 +1,7 @@
 """What each part of the ledger is worth: one part changed at a time, several seeds.
 
     python benchmarks/ablations.py --data movielens-100k:/folder           (hours on 2 cores)
-    python benchmarks/ablations.py --data movielens-100k:/folder --quick   (one seed, 10 epochs)
+    python benchmarks/ablations.py --data movielens-100k:/folder --quick   (one seed)
     python benchmarks/ablations.py --data … --only sink,pointwise
 
 Leave-one-out, full ranking. NDCG@10 and HR@10 are means over seeds, ± the standard deviation over
@@ -64,7 +64,8 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--data", required=True, help="as --data of python -m tfrec.train")
     parser.add_argument("--seeds", type=int, default=3, help="how many (default 3)")
-    parser.add_argument("--quick", action="store_true", help="one seed, 10 epochs")
+    parser.add_argument("--epochs", type=int, default=12, help="of every training (default 12)")
+    parser.add_argument("--quick", action="store_true", help="one seed")
     parser.add_argument("--only", help="names of variants with commas, see the table")
     parser.add_argument("--split", default="leave-one-out", help="as in python -m tfrec.train")
     parser.add_argument("--out", type=Path, default=Path("runs/ablations"), help="run folders")
@@ -75,16 +76,21 @@ def main(argv: Sequence[str]) -> int:
             raise UserError(f"--only {name!r} is not known; known: {', '.join(VARIANTS)}")
 
     seeds = 1 if flags.quick else flags.seeds
-    options = {"data.data": flags.data, "split.split": flags.split} | COMMON
-    if flags.quick:
-        options["training.epochs"] = 10
+    options = {
+        "data.data": flags.data,
+        "split.split": flags.split,
+        "training.epochs": flags.epochs,
+    } | COMMON
     lines = ["| variant | NDCG@10 | HR@10 | seconds per epoch |", "|---|---|---|---|"]
     for name in names:
         results = [run(name, options, seed, flags.out) for seed in range(seeds)]
         protocol = results[0].protocol
         lines.append(row(name, results))
         say(lines[-1])
-    page = f"`{command_line()}`\n\n{protocol}, {seeds} seed(s)\n\n" + "\n".join(lines)
+    page = (
+        f"`{command_line()}`\n\n{protocol}, {seeds} seed(s), {flags.epochs} epochs\n\n"
+        + "\n".join(lines)
+    )
     log = flags.data.partition(":")[0]
     write_section(f"Ablations: {log}, {flags.split}{', quick' if flags.quick else ''}", page)
     return 0
