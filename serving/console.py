@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import gc
 import importlib
 import logging
@@ -24,7 +25,7 @@ NOISE = re.compile(
             r"WARNING: All log messages before absl::InitializeLog\(\) is called",
             r".*Unable to register cu(DNN|FFT|BLAS) factory",
             r".*failed call to cuInit: .*(\(303\)|CUDA_ERROR_NO_DEVICE|\(100\))",
-            r".* oneDNN supports DT_INT64 only on platforms with AVX-512",
+            r".* oneDNN supports DT_\w+ only on platforms with",
             r"AttributeError: 'MessageFactory' object has no attribute 'GetPrototype'",
         ]
     )
@@ -77,10 +78,12 @@ def quiet_stderr() -> None:
     process.returncode = 0  # nobody waits for it
 
 
+@functools.cache
 def import_tensorflow() -> Any:
     """The tensorflow module, imported late: it takes seconds, and `--help` must not."""
     # None of its million objects is garbage. Looking for some made the import a quarter longer, and
-    # would go on at every full collection, in the middle of requests, and at the end.
+    # would go on at every full collection, in the middle of requests, and at the end. Once only:
+    # whatever else is in memory by then, such as a version's graph, would never be freed.
     gc.disable()
     try:
         tensorflow = importlib.import_module("tensorflow")

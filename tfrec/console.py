@@ -28,8 +28,8 @@ NOISE = re.compile(
             r".*Unable to register cu(DNN|FFT|BLAS) factory",
             # The CUDA build, or the plain one, on a machine without an NVIDIA driver or device.
             r".*failed call to cuInit: .*(\(303\)|CUDA_ERROR_NO_DEVICE|\(100\))",
-            # Information at the level of errors, where oneDNN takes no int64: Eigen does it.
-            r".* oneDNN supports DT_INT64 only on platforms with AVX-512",
+            # Information at the level of errors, on types that oneDNN does not take: Eigen does it.
+            r".* oneDNN supports DT_\w+ only on platforms with",
             # A newer protobuf than TensorFlow was built with; it falls back by itself.
             r"AttributeError: 'MessageFactory' object has no attribute 'GetPrototype'",
         ]

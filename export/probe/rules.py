@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from .forms import examples
 from .model import Array, Model, Tensors, difference
 
 HISTORY = ("history_items", "history_times")
-NOWHERE = b"(an item that no catalogue has)"
+NOWHERE = uuid.uuid4().hex.encode()  # no catalogue has it
 
 
 class Rule(NamedTuple):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from serving.console import import_tensorflow
 from serving.loader import SavedModel
 
 LAYERS, SIGNATURES = 40, 8
@@ -100,3 +103,24 @@ def test_which_thread_runs_the_operations(
     here, everywhere = time.thread_time() - here, time.process_time() - everywhere
     assert (here > everywhere / 2) is own
     model.close()
+
+
+def test_the_graph_of_a_closed_version_is_freed(deep: Path) -> None:
+    """Also where TensorFlow was asked for while it was loaded, as whoever reads warm-up records
+    does. The first graph of a process does not count: TensorFlow itself may hold on to it."""
+    SavedModel(deep, {"serve"}).close()
+    for _ in range(3):
+        model = SavedModel(deep, {"serve"})
+        graph = weakref.ref(model._session.graph)
+        import_tensorflow()
+        model.run(
+            {model.signatures["s0"].inputs["x"][0]: np.ones((1, 4), np.float32)}, _fetches(model)
+        )
+        model.close()
+        del model
+        gc.collect()
+        assert graph() is None
+
+
+def _fetches(model: SavedModel) -> list[str]:
+    return list(model.signatures["s0"].outputs.values())
