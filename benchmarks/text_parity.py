@@ -1,120 +1,181 @@
-"""A Hugging Face checkpoint in tfrec beside Hugging Face itself: token ids, vectors, speed.
+"""A sentence-transformers checkpoint in tfrec beside sentence-transformers: tokens, vectors, speed.
 
-    python benchmarks/text_parity.py --model all-MiniLM-L6-v2 --texts titles.txt
+    python benchmarks/text_parity.py --model /folder/all-MiniLM-L6-v2 --texts texts.txt \\
+        --peer-python /venv/with/sentence-transformers/bin/python      (10 min on 2 cores)
 
-One text per line, UTF-8. Token ids of all texts are compared with the `tokenizers` library, vectors
-of some with transformers on PyTorch where that is installed. The exit code is 1 where ids differ
-or a cosine is below .9999.
+One text per line, UTF-8. Token ids of all texts are compared with the `tokenizers` library. The
+peer lives in an environment of its own (`pip install sentence-transformers`); without
+--peer-python only the tokens are compared. Both encode the same texts from strings to vectors on
+all cores, in batches of the same size, sorted by length, cut at the same length, float32, each in a
+process of its own; rounds alternate and the ratio is the median of the rounds' own. Bars: all ids
+equal, every cosine at least .9999, as many texts per second as the peer, and from tfrec's cache 50
+times as many as without. Exits with 1 when one is missed.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import json
+import statistics
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tfrec.console import import_tensorflow, say
-
-CLOSE = 0.9999
+CLOSE, FROM_CACHE, BATCH = 0.9999, 50, 64
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Token ids, vectors and speed of a text encoder.")
-    parser.add_argument("--model", type=Path, required=True, help="a Hugging Face folder")
+def main(argv: Sequence[str]) -> int:
+    from results import write_section
+
+    from tfrec.console import say
+    from tfrec.run import command_line
+
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", type=Path, required=True, help="a sentence-transformers folder")
     parser.add_argument("--texts", type=Path, required=True, help="one text per line, UTF-8")
-    parser.add_argument("--vectors", type=int, default=200, help="texts whose vectors are compared")
-    arguments = parser.parse_args()
-    tf = import_tensorflow()
-    from tfrec.text.encoder import load_encoder
+    parser.add_argument("--peer-python", help="of the environment with sentence-transformers")
+    parser.add_argument("--most", type=int, default=500, help="texts of a round (default 500)")
+    parser.add_argument("--rounds", type=int, default=5, help="default 5")
+    flags = parser.parse_args(argv)
+    texts = flags.texts.read_text(encoding="utf-8").rstrip("\n").split("\n")
+    lines, met = compare_tokens(flags.model, texts)
+    if flags.peer_python:
+        step = max(1, len(texts) // flags.most)
+        rows, fast = compare_vectors(flags, texts[::step][: flags.most])
+        lines += rows
+        met &= fast
+    for line in lines:
+        say(line)
+    title = f"Text encoder beside sentence-transformers: {flags.texts.stem}"
+    write_section(title, "\n".join([f"`{command_line()}`", "", *lines]))
+    return 0 if met else 1
 
-    texts = arguments.texts.read_text(encoding="utf-8").split("\n")
-    began = time.perf_counter()
-    encoder = load_encoder(arguments.model)
-    say(f"{arguments.model}: {encoder.dim} wide, loaded in {time.perf_counter() - began:.1f} s")
-    tokens, equal = compare_tokens(tf, encoder, texts)
-    vectors = timed_vectors(encoder, texts)
-    some = tokens[: arguments.vectors]
-    close = compare_vectors(arguments.model, encoder.pooling.mode, some, vectors)
-    return 0 if equal and close else 1
 
-
-def compare_tokens(tf: Any, encoder: Any, texts: list[str]) -> tuple[list[list[int]], bool]:
-    """Ids of all texts from both, and the time that each took."""
+def compare_tokens(model: Path, texts: list[str]) -> tuple[list[str], bool]:
+    """Ids of all texts from both, and how fast."""
     from tokenizers import Tokenizer
 
-    fast = Tokenizer.from_str(encoder.tokenizer.definition)
-    fast.no_padding()
-    fast.enable_truncation(encoder.tokenizer.max_length)
-    began = time.perf_counter()
-    expected = [encoding.ids for encoding in fast.encode_batch(texts)]
-    theirs = time.perf_counter() - began
+    from tfrec.console import import_tensorflow
+    from tfrec.text.encoder import load_encoder
+
+    tf = import_tensorflow()
+    tokenizer = load_encoder(model).tokenizer
+    theirs = Tokenizer.from_str(tokenizer.definition)
+    theirs.no_padding()
+    theirs.enable_truncation(tokenizer.max_length)
     strings = tf.constant([text.encode() for text in texts])
-    encoder.tokenizer.ragged(strings[:1])  # traces the graph
-    began = time.perf_counter()
-    found = encoder.tokenizer.ragged(strings)
-    ours = time.perf_counter() - began
-    pairs = zip(texts, found.to_list(), expected, strict=True)
-    wrong = [text for text, ids, reference in pairs if ids != reference]
+    tokenizer.ragged(strings[:1])  # traces the graph
+    ratios = []
+    for _ in range(5):
+        expected, slow = timed(lambda: [one.ids for one in theirs.encode_batch(texts)])
+        found, fast = timed(lambda: tokenizer.ragged(strings))
+        ratios.append(slow / fast)
+    pairs = zip(found.to_list(), expected, strict=True)
+    equal = sum(ids == reference for ids, reference in pairs)
     total = sum(map(len, expected))
-    say(f"token ids: {len(texts) - len(wrong):,} of {len(texts):,} texts equal, {total:,} tokens")
-    for text in wrong[:5]:
-        say(f"  differs: {text[:100]!r}")
-    say(
-        f"tokenising: graph {len(texts) / ours:,.0f}, tokenizers {len(texts) / theirs:,.0f} texts/s"
-    )
-    return expected, not wrong
+    return [
+        f"- token ids: {equal:,} of {len(texts):,} texts equal, {total:,} tokens",
+        f"- tokenising: {statistics.median(ratios):.1f} times as fast as `tokenizers`",
+    ], equal == len(texts)
 
 
-def timed_vectors(encoder: Any, texts: list[str]) -> Any:
-    """As a training run encodes its catalogue, into a cache and again out of it."""
+def compare_vectors(flags: argparse.Namespace, texts: list[str]) -> tuple[list[str], bool]:
+    """Vectors and speed of both, in processes of their own that take turns."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "texts.json").write_text(json.dumps(texts), "utf-8")
+        sides = {"ours": sys.executable, "theirs": flags.peer_python}
+        workers = {
+            side: subprocess.Popen(
+                [python, __file__, "--worker", side, str(flags.model), folder],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for side, python in sides.items()
+        }
+        try:
+            rounds = [{side: _round(one) for side, one in workers.items()}]  # warm-up
+            rounds = [
+                {side: _round(one) for side, one in workers.items()} for _ in range(flags.rounds)
+            ]
+        finally:
+            for one in workers.values():
+                one.kill()
+        ours, theirs = (np.load(Path(folder, f"{side}.npy")) for side in sides)
+    lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
+    cosine = float(((ours * theirs).sum(axis=1) / lengths).min())
+    speed = {side: len(texts) / statistics.median(one[side][0] for one in rounds) for side in sides}
+    ratio = statistics.median(one["theirs"][0] / one["ours"][0] for one in rounds)
+    again = statistics.median(one["ours"][0] / one["ours"][1] for one in rounds)
+    return [
+        f"- vectors: cosine to sentence-transformers at least {cosine:.7f}, {len(texts):,} texts",
+        f"- encoding: {speed['ours']:.0f} texts/s beside {speed['theirs']:.0f}: {ratio:.2f} times "
+        f"as many (median of {flags.rounds} rounds)",
+        f"- from the cache: {again:.0f} times as fast as encoding",
+    ], cosine >= CLOSE and ratio >= 1 and again >= FROM_CACHE
+
+
+def _round(worker: subprocess.Popen[str]) -> list[float]:
+    assert worker.stdin
+    assert worker.stdout
+    worker.stdin.write("again\n")
+    worker.stdin.flush()
+    line = worker.stdout.readline()
+    if not line:
+        raise SystemExit("a worker ended before it answered: see its error above")
+    seconds: list[float] = json.loads(line)
+    return seconds
+
+
+def work(side: str, model: str, folder: str) -> None:
+    """For every line that comes in: encodes, writes the vectors and says how long it took."""
+    texts = json.loads(Path(folder, "texts.json").read_text("utf-8"))
+    encode = {"ours": _ours, "theirs": _theirs}[side](model, texts)
+    for _ in sys.stdin:
+        vectors, *seconds = encode()
+        np.save(Path(folder, f"{side}.npy"), vectors)
+        print(json.dumps(seconds), flush=True)
+
+
+def _ours(model: str, texts: list[str]) -> Callable[[], tuple[Any, float, float]]:
+    from tfrec.text.encoder import load_encoder
     from tfrec.text.vectors import item_vectors
 
-    with tempfile.TemporaryDirectory() as cache:
-        seconds = []
-        for _ in range(2):
-            began = time.perf_counter()
-            vectors = np.array(item_vectors(texts, encoder, Path(cache)))
-            seconds.append(time.perf_counter() - began)
-    say(
-        f"encoding: {len(texts) / seconds[0]:,.0f} texts/s, strings to vectors, tracing included; "
-        f"from the cache {seconds[0] / seconds[1]:,.0f} times as fast"
-    )
-    return vectors
+    encoder = load_encoder(model)
+
+    def encode() -> tuple[Any, float, float]:
+        with tempfile.TemporaryDirectory() as cache:
+            vectors, first = timed(lambda: np.array(item_vectors(texts, encoder, Path(cache))))
+            _, again = timed(lambda: np.array(item_vectors(texts, encoder, Path(cache))))
+        return vectors, first, again
+
+    return encode
 
 
-def compare_vectors(model: Path, mode: str, tokens: list[list[int]], found: Any) -> bool:
-    """Smallest cosine to the last hidden states of transformers, pooled the same way."""
-    missing = [name for name in ("torch", "transformers") if not importlib.util.find_spec(name)]
-    if missing:
-        say(f"vectors: not compared, {' and '.join(missing)} cannot be imported")
-        return True
-    import torch
-    from transformers import AutoModel
+def _theirs(model: str, texts: list[str]) -> Callable[[], tuple[Any, float]]:
+    from sentence_transformers import SentenceTransformer  # type: ignore[import-not-found]
 
-    theirs = AutoModel.from_pretrained(model, local_files_only=True).eval()
-    cosines = []
-    with torch.no_grad():
-        for row, ids in enumerate(tokens):
-            if not ids:
-                continue
-            states = theirs(torch.tensor([ids])).last_hidden_state[0].numpy()
-            pooled = {
-                "mean": states.mean(0),
-                "max": states.max(0),
-                "cls": states[0],
-                "last": states[-1],
-            }[mode]
-            lengths = np.linalg.norm(pooled) * np.linalg.norm(found[row])
-            cosines.append(float(pooled @ found[row] / lengths))
-    say(f"vectors: cosine to transformers at least {min(cosines):.6f} over {len(cosines)} texts")
-    return min(cosines) >= CLOSE
+    encoder = SentenceTransformer(model, device="cpu", local_files_only=True)
+    return lambda: timed(lambda: encoder.encode(texts, batch_size=BATCH))
+
+
+def timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    """What it returns, and its seconds."""
+    began = time.perf_counter()
+    found = work()
+    return found, time.perf_counter() - began
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    if sys.argv[1:2] == ["--worker"]:
+        work(*sys.argv[2:])
+    else:
+        raise SystemExit(main(sys.argv[1:]))

@@ -71,7 +71,7 @@ class ChunkedEncoder:
     def __call__(self, texts: Any, training: bool = False) -> Any:
         chunks = self.chunks(texts)
         tokens = self._encoder.tokenizer.pad(chunks.tokens)
-        states = self._encoder.token_states(tokens, training)
+        states = self._encoder.token_states(tokens, training, unpadded=not training)
         vectors = pool(states, tokens["padding_mask"], self._pooling)
         found = tf.math.segment_sum(vectors * chunks.weights[:, tf.newaxis], chunks.text)
         if self._encoder.pooling.normalise:

@@ -22,6 +22,7 @@ from tfrec.text.pooling import Pooling, pool, read_sentence
 from tfrec.text.sources import download, is_preset, read_preset
 from tfrec.text.tokenizer import Tokenizer
 from tfrec.text.tokenizer_files import read_json, read_tokenizer
+from tfrec.text.unpadded import BACKBONES, unpadded_states
 
 # Files of an encoder's own folder. The first is written last: it says that the folder is whole.
 ENCODER, TOKENIZER, WEIGHTS = "encoder.json", "tokenizer.json", "encoder.weights.h5"
@@ -127,17 +128,28 @@ class Encoder(keras.Model):
         """What `tokenize` returns -> float32 [N, dim]."""
         return pool(self.token_states(tokens, training), tokens["padding_mask"], self.pooling)
 
-    def token_states(self, tokens: dict[str, Any], training: bool = False) -> Any:
-        """What `tokenize` returns -> a vector per token, [N, length, dim]."""
+    def token_states(
+        self, tokens: dict[str, Any], training: bool = False, unpadded: bool = False
+    ) -> Any:
+        """What `tokenize` returns -> a vector per token, [N, length, dim].
+
+        Arguments:
+            unpadded: spare the padding where that can be done, which is faster but nothing for XLA.
+        """
         ids, mask = tokens["token_ids"], tokens["padding_mask"]
         inputs = {"token_ids": ids, "padding_mask": tf.cast(mask, tf.int32)}
         if self.architecture.backbone == "BertBackbone":
             inputs["segment_ids"] = tf.zeros_like(ids)
+        exact = self.backbone.compute_dtype == "float32"
+        if unpadded and exact and self.architecture.backbone in BACKBONES:
+            return unpadded_states(self.backbone, inputs)
         states = self.backbone(inputs, training=training)
         return states["sequence_output"] if isinstance(states, dict) else states
 
     def call(self, texts: Any, training: bool = False) -> Any:
-        return self.encode_tokens(self.tokenize(texts), training)
+        tokens = self.tokenize(texts)
+        states = self.token_states(tokens, training, unpadded=not training)
+        return pool(states, tokens["padding_mask"], self.pooling)
 
     def save(self, folder: str | Path) -> None:
         """Writes a folder that `load_encoder` reads: encoder.json, tokenizer.json, weights.
