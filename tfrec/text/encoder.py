@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tfrec.atomic import write_text
@@ -112,7 +111,8 @@ class Encoder(keras.Model):
         for weight in self.backbone.variables:
             if "seed_generator" not in weight.path and not weight.path.startswith("pooled_dense"):
                 digest.update(f"{weight.path} {weight.dtype} {weight.shape}".encode())
-                digest.update(np.ascontiguousarray(weight.numpy()).tobytes())
+                # Where the tensor lies: a copy of all weights takes as long as hashing them.
+                digest.update(memoryview(tf.convert_to_tensor(weight.value)))
         return digest.hexdigest()
 
     @property
