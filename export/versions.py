@@ -55,6 +55,13 @@ def locked(models: Path) -> Iterator[None]:
         UserError: another export is at work there, or the folder cannot be written.
     """
     try:
+        str(models).encode()
+    except UnicodeEncodeError:
+        raise UserError(
+            f"{str(models)!r} is no UTF-8, and TensorFlow writes into no such folder; take another "
+            "name"
+        ) from None
+    try:
         made = [folder for folder in (models, *models.parents) if not folder.exists()]
         models.mkdir(parents=True, exist_ok=True)
         lock = (models / _LOCK).open("w")

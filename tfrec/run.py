@@ -124,7 +124,13 @@ def load_data(folder: Path, config: RunConfig | PretrainConfig) -> PreparedData:
 
     link = folder / DATA
     if link.exists():
-        prepared = Path(json.loads(link.read_text(encoding="utf-8"))["prepared"])
+        try:
+            prepared = Path(json.loads(link.read_text(encoding="utf-8"))["prepared"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{link} says where the prepared log lies and is damaged ({error!r}); delete it, "
+                "and the log is prepared again"
+            ) from None
         if (prepared / META).exists():
             return PreparedData.open(prepared)
     if config.data.hash_ids == NOT_WRITTEN:

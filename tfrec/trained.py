@@ -30,10 +30,12 @@ def load_trained(run: Path, config: RunConfig) -> Trained:
     Raises:
         UserError: the run has no weights yet, or its data cannot be read.
     """
+    import numpy as np
+
     from tfrec.data.item_vectors import kept_vectors
     from tfrec.data.splits import load_split
     from tfrec.models.build import build_model
-    from tfrec.text.catalogue_vectors import text_vectors
+    from tfrec.text.catalogue_vectors import VECTORS, text_vectors
     from tfrec.text.users import kept_user_texts
     from tfrec.training import checkpoint, loop, setup
 
@@ -47,17 +49,28 @@ def load_trained(run: Path, config: RunConfig) -> Trained:
     split = load_split(run, data)
     setup.seed_everything(config.training)
     users = kept_user_texts(data, config.text, run)
-    vectors = kept_vectors(run)
+    vectors, texts = kept_vectors(run), text_vectors(run)
+    if texts is not None and texts.shape[:1] != (data.num_items,):
+        raise UserError(
+            f"{run / VECTORS} has the shape {texts.shape}, but the run has {data.num_items} items: "
+            "it is of another run"
+        )
     model = build_model(
         config.model,
         data,
         split.train(),
-        text_vectors(run),
+        texts,
         users,
         None if vectors is None else vectors.values,
     )
     # Behind the model's own stand those of the encoder of its texts, if it was tuned.
     best = checkpoint.restore(weights, model.variables, leading=config.tuning.tunes)
+    for variable in model.variables:
+        if not np.isfinite(variable.numpy()).all():
+            raise UserError(
+                f"{weights} holds numbers that are not finite, in {variable.path}: train again, "
+                "with a lower --learning-rate if that is where they came from"
+            )
     return Trained(data, split, model, best["epoch"] + 1)
 
 

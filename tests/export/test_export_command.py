@@ -293,6 +293,8 @@ def test_a_folder_at_work_is_refused(
             "best.npz is damaged",
         ),
         (lambda run: (run / "checkpoints" / "best.npz").unlink(), "no trained weights yet"),
+        (lambda run: _without_numbers(run / "checkpoints" / "best.npz"), "are not finite"),
+        (lambda run: (run / "data.json").write_text("{"), "data.json says where"),
         (lambda run: (run / "config.yaml").unlink(), "is not a run folder"),
     ],
 )
@@ -313,6 +315,35 @@ def test_a_run_that_cannot_be_exported_is_named(
     assert said.count("\n") == 1
     assert message in said
     assert os.listdir(tmp_path) == ["run"]
+
+
+def _without_numbers(path: Path) -> None:
+    """As a training leaves it that ran away."""
+    with np.load(path) as saved:
+        arrays = dict(saved)
+    widest = max((name for name in arrays if arrays[name].ndim == 2), key=lambda n: arrays[n].size)
+    arrays[widest][:] = np.nan
+    np.savez(path, **arrays)
+
+
+def test_vectors_of_other_texts_are_named(
+    ledger: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(ledger.run, run)
+    np.save(run / "text_vectors.npy", np.load(run / "text_vectors.npy")[:-1])
+    assert main([str(run), str(tmp_path / "models")]) == 2
+    assert "but the run has 24 items: it is of another run" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == ["run"]
+
+
+def test_a_folder_that_tensorflow_cannot_name_is_refused(
+    sasrec: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = os.fsdecode(os.fsencode(tmp_path / "m") + b"\xff")
+    assert main([str(sasrec.run), named]) == 2
+    assert "is no UTF-8" in capsys.readouterr().err
+    assert not os.listdir(tmp_path)
 
 
 @pytest.mark.parametrize(
