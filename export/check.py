@@ -32,7 +32,13 @@ exit codes: 0 all checks pass, 1 one fails, 2 there is nothing to check
 # Isolated from the working folder and from PYTHONPATH, and with this project out of reach even
 # where it is installed. The probe's own files are found by their place.
 _FRESH = """
-import gc, importlib.abc, importlib.util, json, pathlib, sys
+import gc, importlib.abc, importlib.util, json, os, pathlib, sys, threading
+
+def leave_with_the_asking_process():
+    os.read(0, 1)
+    os._exit(1)
+
+threading.Thread(target=leave_with_the_asking_process, daemon=True).start()
 
 class Stranger(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
@@ -110,14 +116,22 @@ def _files(folder: Path) -> Finding:
 def _in_fresh_process(folder: Path) -> subprocess.CompletedProcess[str]:
     quiet_tensorflow()
     probe = Path(__file__).parent / "probe"
-    return subprocess.run(
-        [sys.executable, "-I", "-c", _FRESH, str(probe), str(folder.resolve())],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=os.path.sep,
-        start_new_session=True,  # Ctrl-C is for this process, which then ends that one
-    )
+    # Nothing is ever written here: that process ends when the pipe does, so however this one ends,
+    # be it killed or stopped while the other is being born, none is left behind.
+    lifeline, held = os.pipe()
+    try:
+        return subprocess.run(
+            [sys.executable, "-I", "-c", _FRESH, str(probe), str(folder.resolve())],
+            stdin=lifeline,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=os.path.sep,
+            start_new_session=True,  # Ctrl-C is for this process, which then ends that one
+        )
+    finally:
+        os.close(held)
+        os.close(lifeline)
 
 
 def print_report(report: Report) -> None:
