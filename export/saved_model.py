@@ -125,9 +125,12 @@ def _name_methods(folder: Path) -> None:
 def _graph(signature: Signature, sizes: Sizes, answer: Callable[..., dict[str, Any]]) -> Any:
     """The signature as a graph, with the shapes that the contract promises."""
     tf = import_tensorflow()
+    from export.graph.agreement import agreeing
+
+    shapes = {name: tensor.shape for name, tensor in inputs(signature).items()}
 
     def call(**given: Any) -> dict[str, Any]:
-        found = answer(**given)
+        found = answer(**agreeing(given, shapes))
         if found.keys() != signature.outputs.keys():
             raise ValueError(f"{sorted(found)} are not the outputs {sorted(signature.outputs)}")
         return {

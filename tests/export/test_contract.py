@@ -78,6 +78,29 @@ def test_the_saved_model_is_the_contract(model: Model) -> None:
     assert (model.folder / "assets").is_dir()
 
 
+def test_inputs_of_other_sizes_are_refused_by_name(model: Model) -> None:
+    """Not repeated, as TensorFlow repeats whatever has size 1."""
+    loaded = tf.saved_model.load(str(model.folder)).signatures
+    free = {"B": 2, "L": 3, "M": 4, "E": 2, "T": 2}
+    refused = set()
+    for name, signature in contract(model.exported.sizes).items():
+        specs = loaded[name].structured_input_signature[1]
+        names = {key: tensor.shape.split() for key, tensor in inputs(signature).items()}
+        for key, dim in [(key, dim) for key, dims in names.items() for dim in dims]:
+            if dim not in free or sum(dim in dims for dims in names.values()) == 1:
+                continue
+            given = {}
+            for other, dims in names.items():
+                sizes = free | ({dim: 1} if other == key else {})
+                fixed = zip(dims, specs[other].shape, strict=True)
+                shape = [sizes.get(named, size) for named, size in fixed]
+                given[other] = tf.zeros(shape, specs[other].dtype)
+            with pytest.raises(tf.errors.InvalidArgumentError, match="must be the same"):
+                loaded[name](**given)
+            refused.add((name, key, dim))
+    assert {("score", "candidate_items", "B"), ("score", "history_times", "L")} <= refused
+
+
 def test_signatures_agree(model: Model, history: dict[str, Any]) -> None:
     users = len(history["history_items"])
     every = [[*IDS, UNKNOWN]] * users
