@@ -288,6 +288,7 @@ def _write(
         "actions": sizes.actions,
         "facets": sizes.facets,
         "embedding": sizes.embedding,
+        "tokens": sizes.tokens,
     }
     if exported.indexed is not None:
         say(exported.indexed.sentence())

@@ -39,6 +39,7 @@ from tfrec.models.build import category_matrix, category_names
 from tfrec.models.ledger import Ledger
 from tfrec.run import RunConfig
 from tfrec.text.opening import open_encoder
+from tfrec.text.tokenizer import Tokenizer
 from tfrec.trained import Trained
 
 Call = Callable[..., dict[str, Any]]
@@ -110,12 +111,14 @@ def assemble(
     }
     for name in FORMS:
         found[name] = _of_examples(name, _of_user(answers, getattr(answers, name)))
+    tokens = 0
     if isinstance(model, Ledger) and facets is not None:
         lines = _ledger_answers(answers, reader, facets, data, options.language)
         for method in (lines.explain, lines.facets, lines.evolve, lines.update_user):
             found[method.__name__] = _of_user(answers, method)
         if model.tower.text_dim:
             encoder = open_encoder(config.text)
+            tokens = sum(one.size for one in encoder.kept if isinstance(one, Tokenizer))
             texts = TextReader(encoder, config.text)
             if model.user_texts is not None:
                 answers.teller = Teller(model.user_texts, texts, model.max_length)
@@ -135,6 +138,7 @@ def assemble(
         texts="embed_text" in found,
         told=() if answers.teller is None else tuple(answers.teller.kinds),
         actions=len(data.meta.actions),
+        tokens=tokens,
     )
     return Assembled(found, sizes, tables, indexed, facets, StoredWeights(weights, options.storage))
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from export.comparison import Comparison, paired
-from export.encoder_licence import encoder_licence
 from export.reliability import PICTURE, Reliability
 from export.saved_model import Exported
 from tfrec.console import count, size
@@ -18,6 +17,7 @@ from tfrec.evaluation.markdown import markdown_table, markdown_text
 from tfrec.evaluation.results import Results
 from tfrec.evaluation.run_evaluation import RESULTS
 from tfrec.run import RunConfig
+from tfrec.text.licence import encoder_licence
 
 CARD = "MODEL_CARD.md"
 

@@ -83,6 +83,7 @@ class Sizes(NamedTuple):
         texts: whether the model reads texts.
         told: which texts of users it reads, Q of `TOLD`.
         actions: kinds of action in the log.
+        tokens: of the text encoder's vocabulary; 0 where none is known.
     """
 
     model: str
@@ -97,6 +98,7 @@ class Sizes(NamedTuple):
     texts: bool
     told: tuple[str, ...] = ()
     actions: int = 0
+    tokens: int = 0
 
     def of(self, shape: str) -> list[int | None]:
         """Names of dimensions -> numbers; None where the request decides."""

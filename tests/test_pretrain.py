@@ -122,6 +122,8 @@ def test_going_on_begins_where_it_ended(texts: Path, run: Path) -> None:
     found = results(folder / "on")
     assert found["before"]["perplexity"] < 14
     assert found["after"]["perplexity"] < 14
+    assert "base_model: encoder\n" in (folder / "on" / "encoder" / "README.md").read_text()
+    assert not (run / "encoder" / "README.md").exists()
     before, after = (load_encoder(where / "encoder").fingerprint for where in (run, folder / "on"))
     assert before != after
 

@@ -24,6 +24,7 @@ from tfrec.run import (
     working,
     write_epochs,
 )
+from tfrec.text.licence import inherit_licence
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -158,6 +159,8 @@ def _pretrain(config: PretrainConfig, folder: Path) -> dict[str, Any]:
     results |= {"after": validate()}
     made.keep(folder / ENCODER_FOLDER)
     made.encoder.save(folder / ENCODER_FOLDER)
+    if config.pretraining.scratch is None:
+        inherit_licence(config.pretraining.encoder, folder / ENCODER_FOLDER)
     results |= {"epochs": progressed.epochs}
     write_text(folder / RESULTS, json.dumps(results, indent=1) + "\n")
     say(f"trained {len(progressed.epochs)} epochs in {seconds(spent)}")

@@ -62,7 +62,7 @@ def test_the_folder_holds_what_the_help_says(published: Published) -> None:
     sizes = published.model.exported.sizes
     assert contract["vocabulary"] == {
         "items": sizes.items, "categories": 2, "actions": 3, "facets": sizes.facets,
-        "embedding": sizes.embedding,
+        "embedding": sizes.embedding, "tokens": sizes.tokens,
     }  # fmt: skip
     assert 'name: "shop"' in (published.models / "model.config").read_text()
 

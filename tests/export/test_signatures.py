@@ -313,6 +313,7 @@ def test_a_text_is_placed_as_an_item_of_which_nothing_else_is_known(
     texts = ["The 3th <b>moon</b>", "", "a comedy about 東京", long]
     found = ledger.served.ask("embed_text", texts=texts)["embedding"]
     encoder = load_encoder(run.config.text.text_encoder, run.config.text.text_max_length)
+    assert ledger.exported.sizes.tokens == encoder.tokenizer.size
     read = tf.constant(clean(texts, run.config.text))
     vectors = ChunkedEncoder(encoder)(read).numpy()
     assert np.abs(vectors[3] - encoder(read)[3]).max() > 1e-3  # not its beginning alone

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from export.encoder_licence import encoder_licence
+from tfrec.text.licence import encoder_licence, inherit_licence
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,29 @@ def test_a_page_without_it_is_no_source(tmp_path: Path, page: str) -> None:
 
 def test_the_hub_has_a_page_of_each() -> None:
     assert encoder_licence("hf:a/b") == "Its licence is named at https://huggingface.co/a/b"
+
+
+def test_what_continues_an_encoder_is_under_its_licence(tmp_path: Path) -> None:
+    base, first, second = (tmp_path / name for name in ("base", "first", "second"))
+    for folder in (base, first, second):
+        folder.mkdir()
+    (base / "README.md").write_text("---\nlicense: apache-2.0\ntags:\n- x\n---\n# A\n")
+    (base / "LICENSE").write_text("the words")
+    inherit_licence(str(base), first)
+    inherit_licence(str(first), second)
+    for folder in (first, second):
+        assert encoder_licence(str(folder)) == encoder_licence(str(base))
+        assert (folder / "LICENSE").read_text() == "the words"
+        page = (folder / "README.md").read_text()
+        assert "Continued from base by" in page
+        assert str(tmp_path) not in page
+
+
+def test_what_continues_one_of_the_hub_names_it(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    inherit_licence("hf:a/b", first)
+    inherit_licence(str(first), second)
+    assert encoder_licence(str(first)) == encoder_licence("hf:a/b")
+    assert encoder_licence(str(second)) == encoder_licence("hf:a/b")
