@@ -112,20 +112,21 @@ def untied() -> Any:
     from keras import ops
 
     from tfrec.models import ledger
+    from tfrec.models.item_lines import ItemLines
 
-    class Untied(ledger.Ledger):  # type: ignore[misc]
-        def build(self, batch_shape: Any = None) -> None:
-            super().build(batch_shape)
+    class Untied(ItemLines):  # type: ignore[misc]
+        def build(self, *shapes: Any) -> None:
+            super().build(*shapes)
             self.own_blocks = self.add_weight(
                 shape=(self.num_items, self.facets, self.facet_dim),
                 initializer=keras.initializers.TruncatedNormal(stddev=0.02),
                 name="own_blocks",
             )
 
-        def item_blocks(self, embeddings: Any) -> Any:
+        def blocks(self, embeddings: Any) -> Any:
             return ops.convert_to_tensor(self.own_blocks)
 
-    return mock.patch.object(ledger, "Ledger", Untied)
+    return mock.patch.object(ledger, "ItemLines", Untied)
 
 
 def slow_order() -> Any:

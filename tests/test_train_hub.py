@@ -135,8 +135,8 @@ def test_the_export_reads_strings_without_the_folder(folder: Path, run: Path) ->
     )
     vectors = np.concatenate([vectors, np.zeros((1, DIM))]).astype(np.float32)
     tower = model.tower
-    placed = model.item_block(tower.norm(vectors @ tower.text_projection.numpy()))
-    typical = model.item_block(tower()).numpy().mean(axis=0)
+    placed = model.items.block(tower.norm(vectors @ tower.text_projection.numpy()))
+    typical = model.items.block(tower()).numpy().mean(axis=0)
     np.testing.assert_allclose(found[:, :4], placed - typical, atol=1e-4)
 
 

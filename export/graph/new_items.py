@@ -34,7 +34,9 @@ class NewItems:
         self._texts = texts
         tower = model.tower
         popularity = fit_popularity(
-            np.asarray(model.popularity), [np.asarray(tower.texts)], np.asarray(tower.cold) > 0
+            np.asarray(model.items.popularity),
+            [np.asarray(tower.texts)],
+            np.asarray(tower.cold) > 0,
         )
 
         def kept(values: Any) -> Any:
@@ -67,6 +69,7 @@ class NewItems:
     def _parts(self, embeddings: Any) -> list[Any]:
         """Blocks [..., K·d], and context [..., d] where the model has that line."""
         model = self._model
-        blocks = ops.take(model.item_blocks(embeddings), self._facets, axis=1)
+        blocks = ops.take(model.items.blocks(embeddings), self._facets, axis=1)
         flat = ops.reshape(blocks, (-1, len(self._facets) * model.facet_dim))
-        return [flat, model.context_block(embeddings)] if model.residual else [flat]
+        context = model.items.context_block
+        return [flat] if context is None else [flat, context(embeddings)]

@@ -321,20 +321,20 @@ def test_a_text_is_placed_as_an_item_of_which_nothing_else_is_known(
     # The catalogue with four more items, which have neither an id nor a category.
     tower, width = model.tower, model.facets * model.facet_dim
     placed = tower.norm(vectors @ tower.text_projection.numpy())
-    blocks = np.asarray(model.item_block(placed)).reshape(4, model.facets, model.facet_dim)
-    blocks = blocks * np.asarray(model.membership(placed))[..., None]
+    blocks = np.asarray(model.items.block(placed)).reshape(4, model.facets, model.facet_dim)
+    blocks = blocks * np.asarray(model.items.membership(placed))[..., None]
     table = tower()
-    mine = np.asarray(model.item_block(table)).reshape(-1, model.facets, model.facet_dim)
-    mine = mine * np.asarray(model.membership(table))[..., None]
+    mine = np.asarray(model.items.block(table)).reshape(-1, model.facets, model.facet_dim)
+    mine = mine * np.asarray(model.items.membership(table))[..., None]
     expected = (blocks - mine.mean(axis=0)).reshape(4, width)
     np.testing.assert_allclose(found[:, :width], expected, **CLOSE)
     line = fit_popularity(
-        np.asarray(model.popularity), [tower.texts.numpy()], np.asarray(tower.cold) > 0
+        np.asarray(model.items.popularity), [tower.texts.numpy()], np.asarray(tower.cold) > 0
     )
     periods = slice(width, width + model.num_periods)
     np.testing.assert_allclose(found[:, periods], line.of([vectors]), **CLOSE)
     assert not found[:, periods.stop].any()
-    context, others = (np.asarray(model.context_block(part)) for part in (placed, table))
+    context, others = (np.asarray(model.items.context_block(part)) for part in (placed, table))
     np.testing.assert_allclose(
         found[:, width + model.num_periods + 1 :], context - others.mean(axis=0), **CLOSE
     )

@@ -34,7 +34,7 @@ HISTORIES = some_cases(8).histories
 def reader(request: pytest.FixtureRequest) -> LedgerReader:
     model = small(dropout=0.0, layers=1, request_time=request.param)
     # One period of popularity, so that the crowd itself stands still.
-    model.set_popularity([0, 1], np.tile(np.asarray(model.popularity)[:1], (2, 1)))
+    model.items.set_popularity([0, 1], np.tile(np.asarray(model.items.popularity)[:1], (2, 1)))
     return LedgerReader(model)
 
 

@@ -56,7 +56,7 @@ def test_cold_items_are_those_that_something_else_than_an_event_can_place(tmp_pa
     texts = np.eye(NUM_ITEMS, 3, dtype=np.float32)
     model = build_model(config, data, train, texts)
     np.testing.assert_array_equal(cold_items(model), ~taken & (shelved | texts.any(axis=1)))
-    popularity, cold = np.asarray(model.popularity), cold_items(model)
+    popularity, cold = np.asarray(model.items.popularity), cold_items(model)
     parts = [np.asarray(model.tower.categories), texts]
     line = fit_popularity(popularity, parts, cold)
     told = line.of([part[cold] for part in parts])

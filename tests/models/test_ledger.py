@@ -39,7 +39,7 @@ def small(**changes: object) -> Ledger:
         variable.assign(variable + rng.normal(0, 0.3, variable.shape))
     periods = model.num_periods
     starts = [0, packed_batch()["times"].max() - 1][:periods]
-    model.set_popularity(starts, rng.normal(0, 1, (periods, NUM_ITEMS)).astype("float32"))
+    model.items.set_popularity(starts, rng.normal(0, 1, (periods, NUM_ITEMS)).astype("float32"))
     if model.tower.num_categories:
         model.tower.categories.assign(rng.dirichlet(np.ones(4), NUM_ITEMS))
     if model.tower.text_dim:
@@ -80,8 +80,8 @@ def encode(model: Ledger, x: Array, times: Array) -> Array:
     seconds = np.maximum(times[:, None] - times[None], 0) / 1000
     buckets = np.minimum(np.log2(1 + seconds), 31).astype(int)
     apart = np.clip(np.arange(n)[:, None] - np.arange(n)[None], 0, None)
-    h = norm(x, model.input_norm)
-    for bias, block in zip(model.relative, model.blocks, strict=True):
+    h = norm(x, model.history.input_norm)
+    for bias, block in zip(model.history.relative, model.history.blocks, strict=True):
         b = array(bias.by_distance)[:, apart] + array(bias.by_time)[:, buckets]
         hstu = model.encoder == "hstu"
         if hstu:
@@ -109,7 +109,7 @@ def encode(model: Ledger, x: Array, times: Array) -> Array:
             h = h + dense(read, block.attention.merge)
             hidden = np.maximum(dense(norm(h, block.feed_norm), block.expand), 0)
             h = h + dense(hidden, block.contract)
-    return norm(h, model.norm)
+    return norm(h, model.history.norm)
 
 
 def reference(model: Ledger, tokens: dict[str, Array]) -> Array:
@@ -125,7 +125,7 @@ def reference(model: Ledger, tokens: dict[str, Array]) -> Array:
     grades = np.where(np.isnan(strengths), 0, (level - mean) / deviation)
     since = np.log1p(np.diff(times, prepend=times[0]) / 1000) / 10
     x = table[items] + array(model.action_embedding.embeddings)[actions]
-    x = x + np.stack([grades, since], -1) @ array(model.event_features.kernel)
+    x = x + np.stack([grades, since], -1) @ array(model.history.event_features.kernel)
     h = encode(model, x, times)
 
     request = asked[-1]
@@ -136,17 +136,17 @@ def reference(model: Ledger, tokens: dict[str, Array]) -> Array:
     psi = array(model.sign)[actions] + grades * array(model.sign_slope)[actions]
     gates = 2 * sigmoid(dense(query, model.gate))
     weigh = model.facet_weights
-    blocks = table @ array(model.item_block.kernel)
-    popularity = array(model.popularity)
-    period = max(int((request >= np.asarray(model.period_starts)).sum()) - 1, 0)
+    blocks = table @ array(model.items.block.kernel)
+    popularity = array(model.items.popularity)
+    period = max(int((request >= np.asarray(model.items.period_starts)).sum()) - 1, 0)
     scores = softplus(dense(query, model.crowd))[0] * popularity[period]
-    quality, crowd = array(model.quality), popularity.mean(0) - popularity.mean()
+    quality, crowd = array(model.items.quality), popularity.mean(0) - popularity.mean()
     quality = quality - quality.mean()
     scores = scores + quality - (quality @ crowd) / (crowd @ crowd) * crowd
     general, topics = model.facets - 2 * model.topics, model.topics
     members = np.ones((len(table), model.facets))
     if topics:
-        shares = np.exp(table @ array(model.prototypes) / (0.1 * np.sqrt(model.dim)))
+        shares = np.exp(table @ array(model.items.prototypes) / (0.1 * np.sqrt(model.dim)))
         members[:, general:] = np.tile(shares / shares.sum(1, keepdims=True), 2)
         gates[-topics:] = (2 * sigmoid(dense(h[-1], model.gate)))[-topics:]
     for f in range(model.facets):
@@ -243,10 +243,10 @@ def test_cold_items_have_no_quality_and_no_part_in_that_of_others() -> None:
     model.tower.cold.assign(cold)
     before = np.asarray(model.item_side(model.tower()).quality)
     np.testing.assert_array_equal(before[cold], 0)
-    crowd = np.asarray(model.popularity).mean(axis=0)[~cold]
+    crowd = np.asarray(model.items.popularity).mean(axis=0)[~cold]
     assert abs(np.corrcoef(before[~cold], crowd)[0, 1]) < 1e-4
-    changed = np.asarray(model.quality) + np.where(cold, 5.0, 0.0)
-    model.quality.assign(changed)
+    changed = np.asarray(model.items.quality) + np.where(cold, 5.0, 0.0)
+    model.items.quality.assign(changed)
     after = np.asarray(model.item_side(model.tower()).quality)
     np.testing.assert_allclose(after, before, atol=1e-5)
 

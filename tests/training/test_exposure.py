@@ -37,12 +37,12 @@ def test_a_mix_that_cannot_be(mix: dict[str, str], message: str) -> None:
 
 def test_exposure_moves_to_the_wanted_mix() -> None:
     model, batch = small(dropout=0.0, id_dropout=0.0), training_batch()
-    target = exposure_target({"cat": "0.9"}, ["cat", *NAMES[1:]], model.tower.categories.numpy())
+    target = exposure_target({"cat": "0.45"}, ["cat", *NAMES[1:]], model.tower.categories.numpy())
     objective = LedgerObjective(
         full_cross_entropy(keep_seen=False), config(exposure_loss=1.0), exposure_target=target
     )
     objective.start_epoch(0)
-    optimizer = tf.keras.optimizers.Adam(0.05)
+    optimizer = tf.keras.optimizers.Adam(0.01)
 
     def shown() -> float:
         matrix = model.item_matrix()
@@ -50,12 +50,12 @@ def test_exposure_moves_to_the_wanted_mix() -> None:
         return float(tf.reduce_mean(groups, axis=0)[0])
 
     before = shown()
-    for _ in range(30):
+    for _ in range(60):
         with tf.GradientTape() as tape:
             terms = objective(model, batch)
             loss = terms["exposure"]
         gradients = tape.gradient(loss, model.trainable_variables)
         pairs = zip(gradients, model.trainable_variables, strict=True)
         optimizer.apply_gradients([pair for pair in pairs if pair[0] is not None])
-    assert before < 0.5
-    assert shown() > 0.55
+    assert before < 0.35
+    assert shown() == pytest.approx(0.45, abs=0.03)

@@ -49,8 +49,8 @@ def test_all_losses_together_reach_every_weight_and_compile() -> None:
     objective.start_epoch(9)
     batch = training_batch()
     # Without dropout, so that eager and graph see the same.
-    model.dropout.rate = 0.0
-    for block in model.blocks:
+    model.dropout.rate = model.history.dropout.rate = 0.0
+    for block in model.history.blocks:
         block.dropout.rate = block.attention.dropout.rate = 0.0
     model.tower.id_dropout = 0.0
     with tf.GradientTape() as tape:

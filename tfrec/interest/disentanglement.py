@@ -147,7 +147,7 @@ def item_values(model: Ledger) -> Float32:
     table = model.tower()
     values = np.asarray(model.value(table), np.float32)
     values = values.reshape(model.num_items, model.facets, model.facet_dim)
-    return values * np.asarray(model.membership(table), np.float32)[..., None]
+    return values * np.asarray(model.items.membership(table), np.float32)[..., None]
 
 
 def disentangle(readings: Readings, found: Distribution, half_lives: Floats) -> Disentangled:

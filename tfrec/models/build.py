@@ -169,7 +169,7 @@ def _build_ledger(
     model.build()
     model.user_texts = users
     model.tower.cold.assign(cold)
-    model.set_popularity(*popularity)
+    model.items.set_popularity(*popularity)
     scale = strength_scale(train)
     model.strength_scale.assign(np.asarray(scale, np.float32))
     # A cold item's would stay as they were drawn.

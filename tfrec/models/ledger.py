@@ -6,23 +6,17 @@ import functools
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from tfrec.data.user_texts import UserTexts
 from tfrec.models.facet_weights import DAY, FacetWeights
+from tfrec.models.history_encoder import HistoryEncoder
 from tfrec.models.history_mask import history_mask
-from tfrec.models.hstu import HSTUBlock
+from tfrec.models.item_lines import ItemLines
 from tfrec.models.item_tower import ItemTower
-from tfrec.models.ledger_parts import ItemSide, Reading, gaps, log_seconds, shrunken_mean
-from tfrec.models.relative_bias import RelativeBias, time_buckets
+from tfrec.models.ledger_parts import ItemSide, Reading, log_seconds, shrunken_mean
 from tfrec.models.strength_readout import StrengthReadout
 from tfrec.models.topic_weights import TopicWeights
-from tfrec.models.transformer import TransformerBlock
-
-TOPIC_TEMPERATURE = 0.1
-# How far the scores of unrelated items lie apart in a fresh model.
-FIRST_SPREAD = 0.5
 
 
 @keras.saving.register_keras_serializable("tfrec")
@@ -68,7 +62,7 @@ class Ledger(keras.Model):
         num_actions: size of the action vocabulary.
         num_periods: W, periods of popularity.
 
-    `set_popularity` and the tower's `categories` are assigned after building, and `user_texts`
+    `items.popularity` and `tower.categories` are assigned after building, and `user_texts`
     where the histories that it reads begin with what their users say of themselves.
 
     Call arguments:
@@ -125,17 +119,8 @@ class Ledger(keras.Model):
         self.action_embedding = keras.layers.Embedding(
             num_actions, dim, embeddings_initializer=start
         )
-        self.event_features = keras.layers.Dense(dim, use_bias=False, name="event_features")
-        self.input_norm = keras.layers.LayerNormalization(epsilon=1e-6)
         self.dropout = keras.layers.Dropout(dropout)
-        self.relative = [RelativeBias(max_length, heads, name=f"bias_{n}") for n in range(layers)]
-        self.blocks: list[Any] = [
-            HSTUBlock(dim, heads, max_length, dropout, name=f"block_{n}")
-            if encoder == "hstu"
-            else TransformerBlock(dim, heads, hidden=dim, dropout=dropout, name=f"block_{n}")
-            for n in range(layers)
-        ]
-        self.norm = keras.layers.LayerNormalization(epsilon=1e-6)
+        self.history = HistoryEncoder(dim, layers, heads, max_length, dropout, encoder)
         self.request_features = keras.layers.Dense(dim, use_bias=False, name="request_features")
         general = facets - 2 * topics
         if general < 1:
@@ -154,11 +139,19 @@ class Ledger(keras.Model):
             kernel_initializer="zeros",
             bias_initializer=keras.initializers.Constant(0.5413),
         )
-        self.item_block = _mirror(self.value, "item_block")
+        self.context = keras.layers.Dense(facet_dim, name="context") if residual else None
+        self.items = ItemLines(
+            self.value,
+            self.context,
+            num_items,
+            dim,
+            facets,
+            facet_dim,
+            topics,
+            num_categories,
+            num_periods,
+        )
         self.strength = StrengthReadout(num_items, facets)
-        if residual:
-            self.context = keras.layers.Dense(facet_dim, name="context")
-            self.context_block = _mirror(self.context, "context_block")
 
         self.user_texts: UserTexts | None = None
         # Config
@@ -188,30 +181,15 @@ class Ledger(keras.Model):
         states = (None, None, self.dim)
         self.tower.build()
         self.action_embedding.build()
-        self.event_features.build((None, None, 2))
+        self.history.build()
         self.request_features.build((None, None, 1))
-        for layer in (self.input_norm, *self.blocks, self.norm, self.facet_weights):
+        for layer in (self.facet_weights, self.value, self.gate, self.crowd):
             layer.build(states)
-        for bias in self.relative:
-            bias.build()
-        for layer in (self.value, self.gate, self.crowd):
-            layer.build(states)
-        self.item_block.build((None, self.dim))
-        if self.residual:
+        if self.context is not None:
             self.context.build(states)
-            self.context_block.build((None, self.dim))
+        self.items.build()
         if self.topic_weights is not None:
             self.topic_weights.build()
-            self.prototypes = exact(
-                shape=(self.dim, self.topics), initializer="glorot_uniform", name="prototypes"
-            )
-            if self.tower.num_categories:
-                self.category_given_topic = exact(
-                    shape=(self.topics, self.tower.num_categories),
-                    initializer=_one_category_each,
-                    name="category_given_topic",
-                )
-        self.quality = exact(shape=(self.num_items,), initializer="zeros", name="quality")
         # ψ: what an event's value is multiplied by, 1 or more or less by its strength.
         self.sign = exact(shape=(self.num_actions,), initializer="ones", name="sign")
         self.sign_slope = exact(shape=(self.num_actions,), initializer="zeros", name="sign_slope")
@@ -221,13 +199,6 @@ class Ledger(keras.Model):
             name="engagement_line",
         )
         self.strength.build()
-        fixed = {"initializer": "zeros", "trainable": False}
-        self.popularity = exact(
-            shape=(self.num_periods, self.num_items), name="popularity", **fixed
-        )
-        self.period_starts = exact(
-            shape=(self.num_periods,), dtype="int64", name="period_starts", **fixed
-        )
         # The fields of `tfrec.data.strengths.StrengthScale`.
         self.strength_scale = exact(
             shape=(3,),
@@ -260,7 +231,7 @@ class Ledger(keras.Model):
         mask = history_mask(segments)
         events = ops.logical_and(mask, real[:, None, :])
         x = embedded + self.action_embedding(actions)
-        states = self._encode(x, times, segments, strengths, mask, training)
+        states = self.history(x, times, segments, strengths, mask, training=training)
 
         if not self.request_time:
             asked = times
@@ -278,7 +249,7 @@ class Ledger(keras.Model):
         values = values * ops.cast(sign, dtype)[..., None]
         values = ops.reshape(values, (*ops.shape(items), self.facets, self.facet_dim))
         if self.topics:
-            values = values * self.membership(embedded)[..., None]
+            values = values * self.items.membership(embedded)[..., None]
         crowd = ops.softplus(self.crowd(queries)[..., 0])
         rated = ops.logical_and(real, ops.logical_not(ops.isnan(batch["strengths"])))
         grades = self.strength.grades(items, strengths, rated)
@@ -295,8 +266,8 @@ class Ledger(keras.Model):
             values=values,
             gates=2.0 * ops.sigmoid(gates),
             conformity=crowd,
-            period=self.period_of(batch["request_times"]),
-            context=self.context(queries) if self.residual else None,
+            period=self.items.period_of(batch["request_times"]),
+            context=None if self.context is None else self.context(queries),
             grades=grades,
             rated=ops.cast(rated, "float32"),
             known=known,
@@ -310,51 +281,8 @@ class Ledger(keras.Model):
 
     def item_side(self, embeddings: Any) -> ItemSide:
         """What the lines of every item are made of."""
-
-        def centred(x: Any) -> Any:
-            return x - ops.mean(x, axis=0, keepdims=True)
-
-        # What popularity explains of quality is taken out of it. Cold items have none: were theirs
-        # free, they would balance the sum, and the others' could follow popularity after all.
-        counted = 1.0 - ops.cast(ops.convert_to_tensor(self.tower.cold), "float32")
-
-        def among_counted(x: Any) -> Any:
-            return (x - ops.sum(x * counted) / ops.sum(counted)) * counted
-
-        crowd = among_counted(ops.mean(ops.convert_to_tensor(self.popularity), axis=0))
-        quality = among_counted(ops.convert_to_tensor(self.quality))
-        along = ops.sum(quality * crowd) / ops.maximum(ops.sum(crowd * crowd), 1e-9)
-        return ItemSide(
-            blocks=centred(self.item_blocks(embeddings)),
-            quality=quality - along * crowd,
-            popularity=ops.convert_to_tensor(self.popularity),
-            context=centred(self.context_block(embeddings)) if self.residual else None,
-        )
-
-    def item_blocks(self, embeddings: Any) -> Any:
-        """Q_f e of some items, before they are centred, e [N, D] -> [N, K, d]."""
-        shape = (ops.shape(embeddings)[0], self.facets, self.facet_dim)
-        blocks = ops.reshape(self.item_block(embeddings), shape)
-        if self.topics:
-            blocks = blocks * self.membership(embeddings)[..., None]
-        return blocks
-
-    def membership(self, embeddings: Any) -> Any:
-        """How much each item belongs to each facet: π for topics, 1 for the others.
-
-        Arguments:
-            embeddings: e of some items, [..., D].
-
-        Returns:
-            float [..., K].
-        """
-        shape = (*ops.shape(embeddings)[:-1], self.facets - 2 * self.topics)
-        general = ops.ones(shape, embeddings.dtype)
-        if not self.topics:
-            return general
-        likeness = ops.matmul(embeddings, ops.cast(self.prototypes, embeddings.dtype))
-        shares = ops.softmax(likeness / (TOPIC_TEMPERATURE * self.dim**0.5), axis=-1)
-        return ops.concatenate([general, shares, shares], axis=-1)
+        side: ItemSide = self.items(embeddings, self.tower.cold)
+        return side
 
     def half_life_days(self) -> Any:
         """Age at which an event's weight has halved, all else equal, days, [K]."""
@@ -367,12 +295,6 @@ class Ledger(keras.Model):
         """The catalogue as vectors to score against, [I, state_dim]."""
         return self.item_side(self.tower()).matrix()
 
-    def period_of(self, request_times: Any) -> Any:
-        """One-hot of the period of each request, [B, L, W]; early ones fall into the first."""
-        begun = request_times[..., None] >= ops.convert_to_tensor(self.period_starts)
-        number = ops.maximum(ops.sum(ops.cast(begun, "int32"), axis=-1) - 1, 0)
-        return ops.one_hot(number, self.num_periods, dtype=self.compute_dtype)
-
     def standardised(self, strengths: Any) -> Any:
         """z, see `tfrec.data.strengths.StrengthScale`; 0 where an event has no strength."""
         strengths = ops.cast(strengths, "float32")
@@ -382,11 +304,6 @@ class Ledger(keras.Model):
         logged = ops.sign(known) * ops.log1p(ops.abs(known))
         known = ops.where(logarithmic > 0, logged, known)
         return ops.where(missing, 0.0, (known - mean) / deviation)
-
-    def set_popularity(self, starts: Any, logarithm: Any) -> None:
-        """Assigns lp [W, I] and the beginnings of its periods, unix milliseconds [W]."""
-        self.period_starts.assign(np.asarray(starts, np.int64))
-        self.popularity.assign(logarithm)
 
     def _embedded(self, table: Any, batch: dict[str, Any]) -> Any:
         """e of every event, [B, L, D]: of an item, or of a text that is in its place."""
@@ -398,18 +315,6 @@ class Ledger(keras.Model):
         place = ops.clip(items - self.num_items, 0, ops.shape(said)[1] - 1)
         of_texts = ops.take_along_axis(said, place[..., None], axis=1)
         return ops.where((items >= self.num_items)[..., None], of_texts, embedded)
-
-    def _encode(
-        self, x: Any, times: Any, segments: Any, strengths: Any, mask: Any, training: bool
-    ) -> Any:
-        """h: what the history says up to each event, [B, L, D]."""
-        features = ops.stack([strengths, gaps(times, segments)], axis=-1)
-        features = self.event_features(ops.cast(features, self.compute_dtype))
-        states = self.dropout(self.input_norm(x + features), training=training)
-        buckets = time_buckets(times)
-        for bias, block in zip(self.relative, self.blocks, strict=True):
-            states = block(states, mask, bias(buckets), training=training)
-        return self.norm(states)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -434,26 +339,3 @@ class Ledger(keras.Model):
             "vector_dim": self.tower.vector_dim,
             "name": self.name,
         }
-
-
-def _mirror(of: Any, name: str) -> Any:
-    """The items' side of what `of` maps to: begins as the same map, only smaller.
-
-    So a fresh model takes an item to be like itself and unlike all others. Were the two maps
-    unrelated it would have to learn that item by item, for which a catalogue of rare items does not
-    have the events.
-    """
-    return keras.layers.Dense(
-        of.units,
-        use_bias=False,
-        name=name,
-        kernel_initializer=lambda shape, dtype=None: (
-            ops.cast(FIRST_SPREAD / shape[0] ** 0.5, dtype) * of.kernel
-        ),
-    )
-
-
-def _one_category_each(shape: Any, dtype: Any = None) -> Any:
-    """Category c begins with topic c modulo N, so that no two topics start as the same one."""
-    topic, category = np.indices(shape)
-    return ops.cast(5.0 * (category % shape[0] == topic), dtype)

@@ -77,7 +77,7 @@ class LedgerObjective:
         states = reading.state()
         matrix = model.item_side(reading.embeddings).matrix()
         terms = {"ranking": self.ranking(states, ops.cast(matrix, states.dtype), batch)}
-        quality = ops.convert_to_tensor(model.quality)
+        quality = ops.convert_to_tensor(model.items.quality)
         terms["quality"] = share * config.quality_decay * ops.mean(ops.square(quality))
         if config.deletion_loss:
             rows = max(1, round(config.deletion_rows * share))
@@ -108,9 +108,9 @@ class LedgerObjective:
             )
             terms["independence"] = share * config.independence_loss * independence
         if config.topic_loss and model.topics and model.tower.num_categories:
-            shares = model.membership(reading.embeddings)[:, -model.topics :]
+            shares = model.items.membership(reading.embeddings)[:, -model.topics :]
             supervision = topic_supervision(
-                shares, model.category_given_topic, model.tower.categories
+                shares, model.items.category_given_topic, model.tower.categories
             )
             terms["topic"] = share * config.topic_loss * supervision
         if config.exposure_loss and self.exposure_target is not None:
