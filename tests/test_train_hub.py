@@ -135,7 +135,7 @@ def test_the_export_reads_strings_without_the_folder(folder: Path, run: Path) ->
     )
     vectors = np.concatenate([vectors, np.zeros((1, DIM))]).astype(np.float32)
     tower = model.tower
-    placed = model.items.block(tower.norm(vectors @ tower.text_projection.numpy()))
+    placed = model.items.block(tower.said(vectors))
     typical = model.items.block(tower()).numpy().mean(axis=0)
     np.testing.assert_allclose(found[:, :4], placed - typical, atol=1e-4)
 
@@ -153,5 +153,5 @@ def test_items_join_by_its_vectors(folder: Path, run: Path) -> None:
     np.testing.assert_allclose(texts[items.index("i3")], expected[0], atol=1e-5)
     # What is said alike is placed alike, but for what the log says of the older one.
     tower = found.model.tower
-    placed = tower.norm(expected @ tower.text_projection.numpy())
+    placed = tower.said(expected)
     np.testing.assert_allclose(tower()[-2:], placed, atol=1e-4)

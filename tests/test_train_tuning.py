@@ -111,7 +111,7 @@ def test_the_export_places_texts_by_the_tuned_encoder(run: Path) -> None:
     found = embed(texts=texts)["embedding"].numpy()
     tower = trained.model.tower
     vectors = load_encoder(run / TUNED)(tf.constant(["Walk 3 of the north coast", "a walk"]))
-    placed = trained.model.items.block(tower.norm(vectors.numpy() @ tower.text_projection.numpy()))
+    placed = trained.model.items.block(tower.said(vectors.numpy()))
     typical = trained.model.items.block(tower()).numpy().mean(axis=0)
     np.testing.assert_allclose(found[:, :8], placed - typical, atol=1e-4)
 

@@ -54,9 +54,7 @@ class NewItems:
     def embed_text(self, texts: Any) -> dict[str, Any]:
         """string [B] -> embedding [B, S]."""
         vectors, known = self._texts(texts)
-        tower = self._model.tower
-        projected = ops.matmul(ops.cast(vectors, tower.compute_dtype), tower.text_projection)
-        parts = self._parts(tower.norm(projected))
+        parts = self._parts(self._model.tower.said(vectors))
         blocks, *context = [
             tf.cast(part - centre, tf.float32)
             for part, centre in zip(parts, self._centres, strict=True)

@@ -320,7 +320,7 @@ def test_a_text_is_placed_as_an_item_of_which_nothing_else_is_known(
     vectors[1] = 0  # as `catalogue_vectors` has it
     # The catalogue with four more items, which have neither an id nor a category.
     tower, width = model.tower, model.facets * model.facet_dim
-    placed = tower.norm(vectors @ tower.text_projection.numpy())
+    placed = tower.said(vectors)
     blocks = np.asarray(model.items.block(placed)).reshape(4, model.facets, model.facet_dim)
     blocks = blocks * np.asarray(model.items.membership(placed))[..., None]
     table = tower()

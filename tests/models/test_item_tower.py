@@ -48,22 +48,38 @@ def side(made: ItemTower) -> NDArray[np.float64]:
     return total
 
 
+def told(made: ItemTower) -> NDArray[np.float64]:
+    """What stands in for an item that has taught nothing."""
+    about = side(made)
+    if not about.any():
+        return about
+    return np.where(about.any(1)[:, None], float(made.trust) * norm(about, made.norm), 0.0)
+
+
+def expected(made: ItemTower, events: NDArray[np.int64]) -> NDArray[np.float64]:
+    whole = norm(np.asarray(made.ids, float) + side(made), made.norm)
+    share = (events / (events + 3))[:, None]
+    return share * whole + (1 - share) * told(made)
+
+
 @pytest.mark.parametrize(
     ("categories", "text", "vector"),
     [(0, 0, 0), (CATEGORIES, 0, 0), (0, TEXT, 0), (0, 0, VECTOR), (CATEGORIES, TEXT, VECTOR)],
 )
-def test_a_vector_is_the_normalised_sum_of_what_is_known(
+def test_a_vector_is_between_the_items_own_and_what_is_told_of_it(
     categories: int, text: int, vector: int
 ) -> None:
     made = tower(categories, text, vector_dim=vector)
-    expected = norm(np.asarray(made.ids, float) + side(made), made.norm)
-    np.testing.assert_allclose(np.asarray(made()), expected, rtol=1e-4, atol=1e-4)
+    many = np.full(ITEMS, 10**9)
+    np.testing.assert_allclose(np.asarray(made()), expected(made, many), rtol=1e-4, atol=1e-4)
+    events = np.arange(ITEMS) % 20
+    made.set_events(events, events == 0)
+    np.testing.assert_allclose(np.asarray(made()), expected(made, events), rtol=1e-4, atol=1e-4)
 
 
 def test_training_drops_ids_of_about_the_share_of_items_anew_each_time() -> None:
     made = tower(CATEGORIES, TEXT, id_dropout=0.3)
-    whole = np.asarray(made())
-    without = norm(side(made), made.norm)
+    whole, without = np.asarray(made()), told(made)
     drops = []
     for _ in range(2):
         found = np.asarray(made(training=True))
@@ -87,14 +103,10 @@ def test_an_item_of_which_nothing_else_is_known_keeps_its_id() -> None:
 def test_an_item_without_training_events_is_what_is_said_of_it() -> None:
     made = tower(CATEGORIES, TEXT, id_dropout=0.0)
     cold = np.arange(ITEMS) % 3 == 0
-    whole = np.asarray(made())
-    made.cold.assign(cold)
-    described = side(made).any(axis=1)
-    without = norm(side(made), made.norm)
-    expected = np.where((cold & described)[:, None], without, whole)
+    made.set_events(np.where(cold, 0, 9), cold)
     for training in (False, True):
         found = np.asarray(made(training=training))
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(found[cold], told(made)[cold], rtol=1e-4, atol=1e-4)
 
 
 def test_without_side_information_training_drops_nothing() -> None:

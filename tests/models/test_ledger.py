@@ -37,6 +37,7 @@ def small(**changes: object) -> Ledger:
     rng = np.random.default_rng(1)
     for variable in model.trainable_variables:  # fresh zeros and ones would hide mistakes
         variable.assign(variable + rng.normal(0, 0.3, variable.shape))
+    model.tower.set_events(rng.integers(1, 30, NUM_ITEMS), np.zeros(NUM_ITEMS))
     periods = model.num_periods
     starts = [0, packed_batch()["times"].max() - 1][:periods]
     model.items.set_popularity(starts, rng.normal(0, 1, (periods, NUM_ITEMS)).astype("float32"))
@@ -115,9 +116,9 @@ def encode(model: Ledger, x: Array, times: Array) -> Array:
 def reference(model: Ledger, tokens: dict[str, Array]) -> Array:
     """Scores of all items after the newest event of one history, line by line."""
     tower = model.tower
-    table = norm(
-        array(tower.ids) + array(tower.categories) @ array(tower.category_embedding), tower.norm
-    )
+    side = array(tower.categories) @ array(tower.category_embedding)
+    told, own = float(tower.trust) * norm(side, tower.norm), array(tower.own)[:, None]
+    table = told + own * (norm(array(tower.ids) + side, tower.norm) - told)
     items, times, asked = (tokens[name] for name in ("items", "times", "request_times"))
     actions, strengths = tokens["actions"], tokens["strengths"]
     logarithmic, mean, deviation = array(model.strength_scale)

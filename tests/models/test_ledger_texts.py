@@ -88,14 +88,14 @@ def test_a_text_is_read_as_an_item_of_which_nothing_else_is_known(model: Ledger)
     """Items and texts share a space, and a history may be packed with others."""
     batch = packed_batch()
     item = int(np.setdiff1d(np.arange(2, NUM_ITEMS), batch["items"])[0])
-    cold = np.asarray(model.tower.cold)
+    own = np.asarray(model.tower.own)
     batch["items"][0, 2] = batch["items"][1, 3] = item
     batch["strengths"][0, 2] = batch["strengths"][1, 3] = np.nan
-    model.tower.cold.assign(np.arange(NUM_ITEMS) == item)
+    model.tower.own.assign(np.where(np.arange(NUM_ITEMS) == item, 0, own))
     try:
         expected = np.asarray(model(batch))
     finally:
-        model.tower.cold.assign(cold)
+        model.tower.own.assign(own)
     vector = np.asarray(model.tower.texts)[item]
     texts = np.random.default_rng(0).normal(size=(3, 2, WIDTH)).astype(np.float32)
     texts[0, 1] = texts[1, 0] = vector
@@ -168,7 +168,7 @@ def test_every_loss_reads_a_text_as_such_an_item() -> None:
     model = small(text_dim=WIDTH, num_categories=0, dropout=0.0, id_dropout=0.0, layers=1)
     batch = {name: np.array(value) for name, value in training_batch().items()}
     item = int(np.setdiff1d(np.arange(2, NUM_ITEMS), batch["items"])[0])
-    model.tower.cold.assign(np.arange(NUM_ITEMS) == item)
+    model.tower.own.assign(np.arange(NUM_ITEMS) != item)
     places = ([0, 1], [1, 3])
     batch["strengths"][places] = np.nan
     batch["items"][places] = item

@@ -168,7 +168,7 @@ def _build_ledger(
     )
     model.build()
     model.user_texts = users
-    model.tower.cold.assign(cold)
+    model.tower.set_events(count_items(train, data.num_items), cold)
     model.items.set_popularity(*popularity)
     scale = strength_scale(train)
     model.strength_scale.assign(np.asarray(scale, np.float32))
