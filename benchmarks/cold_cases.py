@@ -1,7 +1,9 @@
 """What is asked of a model that was trained without some items: about them, and about the others.
 
-`hold_out` also takes every user's newest event on the remaining (warm) items out of training, so
-that the same run answers both questions, and nothing that helps cold items can hide its price.
+`hold_out` also takes every user's two newest events on the remaining (warm) items out of training.
+The newest is a test case, so that the same run answers both questions, and nothing that helps cold
+items can hide its price. The other validates: a model is chosen by what it is used for, also one
+that knows nothing of cold items, and cold items are as new to the choice as to the training.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from tfrec.data.cases import Cases
 from tfrec.data.prepared import PreparedData
 from tfrec.data.sequences import Bool, Float32, Int32, count_items
 from tfrec.data.split_cases import build_cases
-from tfrec.data.split_labels import LEFT_OUT, TRAIN, Labels, user_of
+from tfrec.data.split_labels import LEFT_OUT, TEST, TRAIN, VALIDATION, Labels, user_of
 from tfrec.data.splits import Split, make_split
 from tfrec.evaluation.intervals import resampled_means
 from tfrec.evaluation.metrics import accuracy
@@ -34,29 +36,42 @@ def hold_out(folder: Path, config: RunConfig) -> None:
     start(folder, config)
     data = load_data(folder, config)
     split = make_split(data, config.split, config.training.seed)
-    label = np.where(_newest_training_events(data, split.label), LEFT_OUT, split.label)
+    newest, before = _newest_warm(data, split.label)
+    label = np.where(split.label == TRAIN, TRAIN, LEFT_OUT)
+    label[split.label == TEST] = TEST
+    label[newest] = LEFT_OUT
+    label[before] = VALIDATION
     Split(data, config.split, config.training.seed, label.astype(np.int8)).save(folder)
+
+
+def cold_validation(data: PreparedData, split: Split) -> Cases:
+    """A user's last event on an item of validation, which no run of `hold_out` has seen."""
+    whole = make_split(data, split.config, split.seed)
+    label = np.where(split.label == VALIDATION, LEFT_OUT, split.label)
+    label = np.where(whole.label == VALIDATION, VALIDATION, label).astype(np.int8)
+    return Split(data, split.config, split.seed, label).cases("validation")
 
 
 def warm_cases(data: PreparedData, split: Split) -> Cases:
     """The newest warm event of every user, as `hold_out` took them out of training."""
     whole = make_split(data, split.config, split.seed)
-    newest = _newest_training_events(data, whole.label)
+    newest, _ = _newest_warm(data, whole.label)
     label = np.where(newest, WARM, split.label)
     return build_cases(
         data, label, split.protocol, target_label=WARM, min_history=0, seen_removed=True
     )[0]
 
 
-def _newest_training_events(data: PreparedData, label: Labels) -> Bool:
-    """Of users with another training event, bool [E]."""
+def _newest_warm(data: PreparedData, label: Labels) -> tuple[Bool, Bool]:
+    """The newest training events, and those before them, of users with a third, bool [E] each."""
     rows = np.flatnonzero(label == TRAIN)
     user = user_of(rows, data.user_offsets)
-    last = np.append(user[1:] != user[:-1], True)
-    another = np.bincount(user, minlength=data.num_users)[user] > 1
-    newest = np.zeros(len(label), bool)
-    newest[rows[last & another]] = True
-    return newest
+    enough = np.bincount(user, minlength=data.num_users)[user] > 2
+    left = np.searchsorted(user, user, side="right") - 1 - np.arange(len(rows))  # newer ones
+    newest, before = np.zeros((2, len(label)), bool)
+    newest[rows[enough & (left == 0)]] = True
+    before[rows[enough & (left == 1)]] = True
+    return newest, before
 
 
 @dataclass

@@ -8,8 +8,9 @@ The split cold-items holds 10 % of the items out of training and of every histor
 for validation. A test case is a user's last event on such an item; the whole catalogue is ranked,
 seen items removed. Every user's newest event on the other (warm) items is held out as well: how
 high cold items stand is paid for there. So the ledger is also shown with all cold items raised.
---abstracts: a JSON object, MovieLens id -> text (joined by title for the sets that number films in
-another way). Neighbours are tuned on validation. Bars: the ledger with genres and texts as it is is
+Ledgers are chosen by the warm events before those, and see no cold item; the neighbours are tuned
+on the validation items. --abstracts: a JSON object, MovieLens id -> text (joined by title for the
+sets that number films in another way). Bars: the ledger with genres and texts as it is is
 above every neighbour at cold items, and at warm ones no worse than the ledger of ids alone, by
 their 95 % intervals over items. Finished runs in --out are not trained again.
 """
@@ -24,14 +25,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cold_cases import Asked, Measured, Raised, cold_items, hold_out, mean_over_items, measure
+from cold_cases import (
+    Asked,
+    Measured,
+    Raised,
+    cold_items,
+    cold_validation,
+    hold_out,
+    mean_over_items,
+    measure,
+)
 from results import write_section
 
 from tfrec.config import resolve
 from tfrec.console import say
 from tfrec.errors import UserError, command
-from tfrec.evaluation.baselines.run import TEXT_BASELINES
-from tfrec.evaluation.baselines.text_knn import TextKNN
+from tfrec.evaluation.baselines.run import run_baselines
 from tfrec.evaluation.model_ranking import ModelRanker
 from tfrec.evaluation.results import Interval, Results
 from tfrec.evaluation.run_evaluation import RESULTS, text_views
@@ -93,7 +102,7 @@ def run(name: str, options: dict[str, Any], flags: argparse.Namespace) -> None:
         "data.min_item_events": 5,
         "split.split": "cold-items",
         "model.id_dropout": 0.5,  # text and genres are all that a test item has
-        "evaluation.baselines": list(NEIGHBOURS) if name == FULL else ["none"],
+        "evaluation.baselines": ["none"],
         "training.epochs": 12 if flags.quick else 20,
     }
     if not flags.quick:
@@ -113,19 +122,23 @@ def report(folders: dict[str, Path]) -> tuple[list[str], bool]:
         data, split, model, _ = load_trained(folder, config)
         ranker = ModelRanker(model)
         measured[name] = measure(ranker, split, data)
-    # The last variant reads all there is; it also has the neighbours.
     results = Results.load(folder / RESULTS)
     cold = cold_items(split, data)
     for by in LIFTS:
         measured[f"{name}, cold +{by}"] = measure(Raised(ranker, cold, by), split, data)
     views = text_views(data, config.text, folder)
     neighbours = []
-    for key in NEIGHBOURS:
-        row = next(row for row in results.models if row.name == TEXT_BASELINES[key])
-        scorer = TextKNN(row.name, views[key], **row.settings)
-        scorer.fit(split.train(), data.num_items)
-        measured[row.name] = measure(scorer, split, data)
-        neighbours.append(row.name)
+    for fitted in run_baselines(
+        split.train(),
+        cold_validation(data, split),
+        data.num_items,
+        NEIGHBOURS,
+        texts=views,
+        log=say,
+    ):
+        assert fitted.scorer is not None
+        measured[fitted.name] = measure(fitted.scorer, split, data)
+        neighbours.append(fitted.name)
     ours = measured[name]
     lines = [
         f"{results.protocol}; newest warm event of every user held out too; "
