@@ -21,7 +21,7 @@ COUNT, TEXT = 12, 6
 @pytest.fixture
 def tower() -> ItemTower:
     keras.utils.set_random_seed(0)
-    made = ItemTower(COUNT, 4, text_dim=TEXT)
+    made = ItemTower(COUNT, 8, text_dim=TEXT)
     made.build()
     random = np.random.default_rng(0)
     for weight in made.trainable_variables:
@@ -84,7 +84,7 @@ def test_it_teaches_texts_to_find_their_items(tower: ItemTower) -> None:
         return int(((texts @ ids.T).argmax(axis=1) == np.arange(COUNT)).sum())
 
     before = found()
-    for _ in range(200):
+    for _ in range(60):
         uniforms = tf.constant(generator.random((4, 8), np.float32))
         optimizer.apply_gradients(zip(gradients(uniforms), variables, strict=True))
     assert before < COUNT // 2
