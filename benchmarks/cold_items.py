@@ -71,12 +71,9 @@ def main(argv: Sequence[str]) -> int:
     text = ["title"] + ["abstract"] * (flags.abstracts is not None)
     catalogue = {"data.items": str(flags.out / "items.csv")}
     read = catalogue | {"data.text": text, "text.text_encoder": flags.encoder}
-    genres = {"data.categories": "categories"}
     variants: dict[str, dict[str, Any]] = {
         IDS_ALONE: catalogue,  # the same items in the same order: the same split
-        "ledger, genres": catalogue | genres,
-        "ledger, texts": read,
-        FULL: read | genres,
+        FULL: read | {"data.categories": "categories"},
     }
     for name, options in variants.items():
         run(name, options, flags)
