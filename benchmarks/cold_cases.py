@@ -22,7 +22,7 @@ from tfrec.data.split_labels import LEFT_OUT, TEST, TRAIN, VALIDATION, Labels, u
 from tfrec.data.splits import Split, make_split
 from tfrec.evaluation.intervals import resampled_means
 from tfrec.evaluation.metrics import accuracy
-from tfrec.evaluation.ranking import Scorer, rank
+from tfrec.evaluation.ranking import Ranking, Scorer, rank
 from tfrec.evaluation.results import Interval
 from tfrec.run import RunConfig, load_data, start
 
@@ -115,10 +115,31 @@ def measure(scorer: Scorer, split: Split, data: PreparedData, seed: int = 0) -> 
 
     def ranked(cases: Cases, candidates: Bool | None = None) -> tuple[Asked, float]:
         ranking = rank(scorer, cases, data.num_items, K, seed=seed, candidates=candidates)
-        shown = float(cold[ranking.top_items].mean())
-        return Asked(accuracy(ranking, cases, [K])[f"ndcg@{K}"], cases.targets), shown
+        found = Asked(accuracy(ranking, cases, [K])[f"ndcg@{K}"], cases.targets)
+        return found, share_shown(ranking, cold)
 
     return Measured(ranked(tests)[0], ranked(tests, cold)[0], *ranked(warm))
+
+
+def share_shown(ranking: Ranking, cold: Bool) -> float:
+    """How many of all places are taken by cold items."""
+    return float(cold[ranking.top_items].mean())
+
+
+def raised_to(share: float, scorer: Scorer, split: Split, data: PreparedData) -> Raised:
+    """The scorer with cold items raised or lowered until they take so many of the places.
+
+    What the users took plays no part in it.
+    """
+    cold, warm = cold_items(split, data), warm_cases(data, split)
+    low, high = -8.0, 8.0
+    while high - low > 0.02:
+        middle = Raised(scorer, cold, (low + high) / 2)
+        if share_shown(rank(middle, warm, data.num_items, K), cold) < share:
+            low = middle.by
+        else:
+            high = middle.by
+    return Raised(scorer, cold, (low + high) / 2)
 
 
 def mean_over_items(values: Float32, target: Int32) -> Interval:
