@@ -51,13 +51,14 @@ def side(made: ItemTower) -> NDArray[np.float64]:
 def told(made: ItemTower) -> NDArray[np.float64]:
     """What stands in for an item that has taught nothing."""
     about = side(made)
-    if not about.any():
-        return about
     return np.where(about.any(1)[:, None], float(made.trust) * norm(about, made.norm), 0.0)
 
 
 def expected(made: ItemTower, events: NDArray[np.int64]) -> NDArray[np.float64]:
-    whole = norm(np.asarray(made.ids, float) + side(made), made.norm)
+    about = side(made)
+    whole = norm(np.asarray(made.ids, float) + about, made.norm)
+    if not about.any():
+        return whole
     share = (events / (events + 3))[:, None]
     return share * whole + (1 - share) * told(made)
 

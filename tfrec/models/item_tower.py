@@ -20,7 +20,9 @@ class ItemTower(keras.layers.Layer):
 
         e_i    = told_i + w_i · (LN(E_id[i] + side_i) − told_i)
         side_i = Σ_c share_ic · E_c + W_t · text_i + W_v · vector_i
-        told_i = t · LN(side_i), 0 where nothing is known
+        told_i = t · LN(side_i), 0 where nothing is known of this item
+
+    Where nothing is known of any item there is nothing to shrink them to, and w is 1.
 
     The share w_i = n_i / (n_i + 3) of an item with n_i training events shrinks it towards its like:
     what a few events taught is mostly chance (Efron & Morris, JASA 1973; for ratings Bell & Koren,
@@ -116,10 +118,10 @@ class ItemTower(keras.layers.Layer):
 
     def call(self, training: bool = False) -> Any:
         total = ops.convert_to_tensor(self.ids)  # [items, dim]
-        own = ops.cast(ops.convert_to_tensor(self.own), total.dtype)[:, None]
         side = self.side()
         if side is None:
-            return own * self.norm(total)
+            return self.norm(total)
+        own = ops.cast(ops.convert_to_tensor(self.own), total.dtype)[:, None]
         if training and self.id_dropout:
             drawn = keras.random.uniform((self.num_items, 1), seed=self.seeds)
             own = ops.where(ops.logical_and(drawn < self.id_dropout, _known(side)), 0.0, own)
