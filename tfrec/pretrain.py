@@ -24,7 +24,6 @@ from tfrec.run import (
     working,
     write_epochs,
 )
-from tfrec.text.licence import inherit_licence
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -160,6 +159,8 @@ def _pretrain(config: PretrainConfig, folder: Path) -> dict[str, Any]:
     made.keep(folder / ENCODER_FOLDER)
     made.encoder.save(folder / ENCODER_FOLDER)
     if config.pretraining.scratch is None:
+        from tfrec.text.licence import inherit_licence
+
         inherit_licence(config.pretraining.encoder, folder / ENCODER_FOLDER)
     results |= {"epochs": progressed.epochs}
     write_text(folder / RESULTS, json.dumps(results, indent=1) + "\n")

@@ -80,6 +80,7 @@ class Ledger(keras.Model):
         >>> batch = {"items": [[3, 7]], "segments": [[1, 1]], "positions": [[1, 0]],
         ...          "times": [[0, 2 * day]], "request_times": [[day, 3 * day]],
         ...          "actions": [[0, 0]], "strengths": [[4.0, float("nan")]]}
+        >>> import numpy as np
         >>> batch = {name: np.asarray(values) for name, values in batch.items()}
         >>> model = Ledger(num_items=23, dim=8, facets=4, facet_dim=2)
         >>> model(batch).shape
