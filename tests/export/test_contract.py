@@ -95,7 +95,9 @@ def test_inputs_of_other_sizes_are_refused_by_name(model: Model) -> None:
                 fixed = zip(dims, specs[other].shape, strict=True)
                 shape = [sizes.get(named, size) for named, size in fixed]
                 given[other] = tf.zeros(shape, specs[other].dtype)
-            with pytest.raises(tf.errors.InvalidArgumentError, match="must be the same"):
+            with pytest.raises(
+                tf.errors.InvalidArgumentError, match=rf"{dim}\b.* must be the same.*{key} \["
+            ):
                 loaded[name](**given)
             refused.add((name, key, dim))
     assert {("score", "candidate_items", "B"), ("score", "history_times", "L")} <= refused

@@ -50,6 +50,7 @@ def test_what_continues_an_encoder_is_under_its_licence(tmp_path: Path) -> None:
         folder.mkdir()
     (base / "README.md").write_text("---\nlicense: apache-2.0\ntags:\n- x\n---\n# A\n")
     (base / "LICENSE").write_text("the words")
+    (base / "LICENSES").mkdir()  # of others, where REUSE is followed
     inherit_licence(str(base), first)
     inherit_licence(str(first), second)
     for folder in (first, second):
@@ -68,3 +69,8 @@ def test_what_continues_one_of_the_hub_names_it(tmp_path: Path) -> None:
     inherit_licence(str(first), second)
     assert encoder_licence(str(first)) == encoder_licence("hf:a/b")
     assert encoder_licence(str(second)) == encoder_licence("hf:a/b")
+
+
+def test_an_encoder_that_is_gone_by_then_is_still_named_without_its_place(tmp_path: Path) -> None:
+    inherit_licence(str(tmp_path / "gone" / "base"), tmp_path)
+    assert "base_model: base\n" in (tmp_path / "README.md").read_text()

@@ -62,8 +62,9 @@ class Ledger(keras.Model):
         num_actions: size of the action vocabulary.
         num_periods: W, periods of popularity.
 
-    `items.popularity` and `tower.categories` are assigned after building, and `user_texts`
-    where the histories that it reads begin with what their users say of themselves.
+    `items.set_popularity`, `tower.set_events` and what else the tower knows of items are assigned
+    after building, and `user_texts` where the histories that it reads begin with what their users
+    say of themselves.
 
     Call arguments:
         batch: the tokens of `tfrec.data.tokens.event_tokens`. A query or a profile is an event

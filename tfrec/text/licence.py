@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from tfrec.atomic import write_text
+from tfrec.text.sources import is_preset
 
 _HUB, _PAGE = "hf:", "README.md"
 _FILES = ("LICEN[CS]E*", "NOTICE*")
@@ -53,9 +54,10 @@ def inherit_licence(base: str, folder: Path) -> None:
     """
     whence = Path(base)
     header = _header(whence / _PAGE)
-    if whence.is_dir():
-        for path in (path for pattern in _FILES for path in sorted(whence.glob(pattern))):
+    for path in (path for pattern in _FILES for path in sorted(whence.glob(pattern))):
+        if path.is_file():
             shutil.copyfile(path, folder / path.name)
+    if not base.startswith(_HUB) and not is_preset(base):
         # Not where it lay: that is nobody's business but the maker's.
         base = str(header.get(_CONTINUES) or whence.resolve().name)
     kept = {name: header[name] for name in ("license", "license_name") if name in header}
