@@ -1,8 +1,10 @@
 """Commands start fast, explain themselves and stay quiet."""
 
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -66,3 +68,30 @@ def test_an_unknown_option_is_a_usage_error(command: tuple[str, ...]) -> None:
     )
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("stop", ["KeyboardInterrupt", "Interrupted('saved', 2)"])
+def test_ctrl_c_while_a_text_is_executed_has_the_exit_code_of_every_ctrl_c(
+    stop: str, tmp_path: Path
+) -> None:
+    """As it may come during any import: `python -m` would end by the signal, -2, instead."""
+    (tmp_path / "works.py").write_text(
+        "from tfrec.errors import Interrupted, command\n"
+        "@command\n"
+        "def main(argv):\n"
+        "    try:\n"
+        "        exec('raise KeyboardInterrupt')\n"
+        "    except KeyboardInterrupt:\n"
+        f"        raise {stop} from None\n"
+        "raise SystemExit(main())\n"
+    )
+    here = os.pathsep.join([str(tmp_path), os.getcwd()])
+    done = subprocess.run(
+        [sys.executable, "-m", "works"],
+        env={**os.environ, "PYTHONPATH": here},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr in ("interrupted\n", "saved\n")
+    assert done.returncode == 130

@@ -57,9 +57,11 @@ def command(main: Callable[[Sequence[str]], int]) -> Command:
             return EXIT_USER_ERROR
         except Interrupted as stop:
             print(str(stop), file=sys.stderr)
+            _forget_interrupt()
             return 128 + stop.signal_number
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
+            _forget_interrupt()
             return EXIT_INTERRUPTED
         except BrokenPipeError:
             # The reader of our output went away (`| head`): not an error of ours, and Python's
@@ -68,3 +70,13 @@ def command(main: Callable[[Sequence[str]], int]) -> Command:
             return 0
 
     return run
+
+
+def _forget_interrupt() -> None:
+    """Lets a process that was interrupted within `exec` of a text return its own exit code.
+
+    `python -m` kills itself with SIGINT at its end, whatever was caught since, where Ctrl-C came
+    while such a text ran; named tuples and data classes are made by one, so imports are full of
+    them. The mark that it goes by is wiped by the next text that runs.
+    """
+    exec("")
