@@ -8,7 +8,6 @@ that knows nothing of cold items, and cold items are as new to the choice as to 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,19 +73,6 @@ def _newest_warm(data: PreparedData, label: Labels) -> tuple[Bool, Bool]:
     return newest, before
 
 
-@dataclass
-class Raised:
-    """A scorer with all cold items raised by the same amount."""
-
-    scorer: Scorer
-    cold: Bool
-    by: float
-
-    def score(self, cases: Cases) -> Float32:
-        scores = self.scorer.score(cases)
-        return np.asarray(scores + np.where(self.cold, self.by, 0.0), np.float32)
-
-
 class Asked(NamedTuple):
     """NDCG@10 of N cases [N], and the one item that each asks about [N]."""
 
@@ -97,14 +83,15 @@ class Asked(NamedTuple):
 class Measured(NamedTuple):
     """What a scorer makes of held-out events.
 
-    cold: on cold items, in the whole catalogue. among: in the order of the cold items alone, which
-    does not depend on how high they stand against the others. warm: on warm items, in the whole
-    catalogue. shown: share of cold items in the first ten places of the warm cases.
+    cold, warm: on cold and on warm items, in the whole catalogue. cold_alone, warm_alone: in the
+    order of the cold or of the warm items alone, which does not depend on how high they stand
+    against the others. shown: share of cold items in the first ten places of the warm cases.
     """
 
     cold: Asked
-    among: Asked
+    cold_alone: Asked
     warm: Asked
+    warm_alone: Asked
     shown: float
 
 
@@ -118,28 +105,14 @@ def measure(scorer: Scorer, split: Split, data: PreparedData, seed: int = 0) -> 
         found = Asked(accuracy(ranking, cases, [K])[f"ndcg@{K}"], cases.targets)
         return found, share_shown(ranking, cold)
 
-    return Measured(ranked(tests)[0], ranked(tests, cold)[0], *ranked(warm))
+    in_all, shown = ranked(warm)
+    alone = ranked(tests, cold)[0], ranked(warm, ~cold)[0]
+    return Measured(ranked(tests)[0], alone[0], in_all, alone[1], shown)
 
 
 def share_shown(ranking: Ranking, cold: Bool) -> float:
     """How many of all places are taken by cold items."""
     return float(cold[ranking.top_items].mean())
-
-
-def raised_to(share: float, scorer: Scorer, split: Split, data: PreparedData) -> Raised:
-    """The scorer with cold items raised or lowered until they take so many of the places.
-
-    What the users took plays no part in it.
-    """
-    cold, warm = cold_items(split, data), warm_cases(data, split)
-    low, high = -8.0, 8.0
-    while high - low > 0.02:
-        middle = Raised(scorer, cold, (low + high) / 2)
-        if share_shown(rank(middle, warm, data.num_items, K), cold) < share:
-            low = middle.by
-        else:
-            high = middle.by
-    return Raised(scorer, cold, (low + high) / 2)
 
 
 def mean_over_items(values: Float32, target: Int32) -> Interval:

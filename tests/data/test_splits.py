@@ -106,8 +106,7 @@ def test_every_case_agrees_with_its_labels(
             known = {item for item, _ in history}
             assert len(set(targets)) == len(targets)
             assert set(targets) == (held_out - known if seen_removed else held_out)
-            if protocol != "intervened":
-                assert all(time <= cases.request_times[n] for _, time in history)
+            assert all(time <= cases.request_times[n] for _, time in history)
         held_users = {u for u, _, label in events if label == target_label}
         dropped = counts["cases dropped: short history"] + counts["cases dropped: no target left"]
         assert counts["users with held-out events"] == len(held_users) == len(cases) + dropped

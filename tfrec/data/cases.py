@@ -19,7 +19,8 @@ class Cases:
         histories: what the model may know, N sequences (a history may be empty).
         targets: int32 [T], item indices, distinct inside a case and never empty.
         target_offsets: int64 [N + 1].
-        request_times: int64 [N], unix milliseconds: the time of the first target event.
+        request_times: int64 [N], unix milliseconds: the time of the first target event, or of the
+            newest one in the history where a split does not look at time.
     """
 
     histories: Sequences

@@ -69,13 +69,23 @@ def build_cases(
     times = np.asarray(data.columns.timestamp[rows])
     kept_rows = np.flatnonzero(keep)
     first_target = kept_rows[np.unique(case[keep], return_index=True)[1]]
+    histories = histories.take(kept)
     cases = Cases(
-        histories.take(kept),
+        histories,
         targets[keep],
         np.concatenate([np.zeros(1, np.int64), np.cumsum(per_case[kept])]),
-        times[first_target],
+        _not_before(histories, times[first_target]),
     )
     return cases, counts | {"cases": len(cases), "targets": len(cases.targets)}
+
+
+def _not_before(histories: Sequences, times: Int64) -> Int64:
+    """Nobody asks before what they know: the newest event of a history, where it is later."""
+    known = histories.lengths > 0
+    newest = histories.stops[known] - 1
+    times = times.copy()
+    times[known] = np.maximum(times[known], histories.columns.timestamp[newest])
+    return times
 
 
 def _case_histories(

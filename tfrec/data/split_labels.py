@@ -154,7 +154,7 @@ def _intervened(
     60 + 10 % train, 10 % validation and 20 % test are shares 0.1 and 0.2. Two differences: the
     number drawn is exact only on average (each event by its own coin), and the cap for rare items
     is a probability, where the authors' code caps the weight at a percentile. The draw does not
-    look at time: histories hold events from after the request.
+    look at time: histories hold events from after the targets, and the request follows them.
     """
     item = np.asarray(data.columns.item)
     popularity = np.bincount(item, minlength=data.num_items)
