@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Sized
 from types import TracebackType
 from typing import Any, TypeVar
 
+from tfrec.interrupts import interrupts_wait
+
 Element = TypeVar("Element")
 
 # Lines that TensorFlow's C++ libraries write to file descriptor 2 whatever the log level is.
@@ -90,7 +92,8 @@ def _uncollected(name: str) -> Any:
     collecting = gc.isenabled()
     gc.disable()
     try:
-        module = importlib.import_module(name)
+        with interrupts_wait():
+            module = importlib.import_module(name)
     finally:
         if collecting:
             gc.enable()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tfrec.data.__main__ import _interrupts_wait, main
+from tfrec.data.__main__ import main
 from tfrec.data.prepared import PreparedData
 
 COMMAND = [sys.executable, "-m", "tfrec.data"]
@@ -132,7 +132,7 @@ def test_files_that_cannot_be_written(
 @pytest.mark.parametrize("arguments", [[], ["prepare"], ["inspect"], ["simulate"]])
 def test_help_is_quick_and_shows_examples(arguments: list[str]) -> None:
     imported = (
-        "import sys; from tfrec.data.__main__ import _interrupts_wait, main\n"
+        "import sys; from tfrec.data.__main__ import main\n"
         f"try: main({[*arguments, '--help']!r})\n"
         "except SystemExit as stop: assert stop.code == 0\n"
         "heavy = {'tensorflow', 'keras', 'pandas', 'pyarrow', 'scipy', 'matplotlib'}\n"
@@ -179,17 +179,3 @@ def test_ctrl_c_ends_quietly_and_leaves_no_half_folder(tmp_path: Path) -> None:
     assert run.returncode == 130
     assert error.strip() == "interrupted"
     assert {path.name for path in tmp_path.iterdir()} == {"log.csv"}
-
-
-def test_interrupts_wait_and_then_come() -> None:
-    done = []
-
-    def work() -> None:
-        with _interrupts_wait():
-            signal.raise_signal(signal.SIGINT)
-            done.append("the rest of the block")
-
-    with pytest.raises(KeyboardInterrupt):
-        work()
-    assert done == ["the rest of the block"]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 
 from tfrec import config
 from tfrec.console import say
 from tfrec.data.options import DataConfig
 from tfrec.errors import UserError, command
+from tfrec.interrupts import interrupts_wait
 
 PREPARE = """\
 examples:
@@ -85,27 +83,9 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-@contextlib.contextmanager
-def _interrupts_wait() -> Iterator[None]:
-    """Holds Ctrl-C back to the end of the block, for imports that break when half done."""
-    came = False
-
-    def note(signal_number: int, frame: FrameType | None) -> None:
-        nonlocal came
-        came = True
-
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if came:
-        raise KeyboardInterrupt
-
-
 def _import_arrow() -> None:
     # Arrow imports pandas when it first converts something, in C code that loses an interrupt.
-    with _interrupts_wait():
+    with interrupts_wait():
         import pandas  # noqa: F401
         import pyarrow.csv
         import pyarrow.json
