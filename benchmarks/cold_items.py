@@ -1,8 +1,10 @@
 """Items that nobody has taken yet: what do ids, genres, texts and neighbours make of them?
 
-    python benchmarks/cold_items.py --movielens /folder/ml-1m --abstracts /abstracts.json \\
-        --encoder /folder/all-MiniLM-L6-v2                                        (hours)
-    python benchmarks/cold_items.py --movielens /folder/ml-100k --encoder … --quick    (minutes)
+    python benchmarks/cold_items.py /folder/ml-1m --abstracts /abstracts.json \\
+        --encoder /folder/all-MiniLM-L6-v2                              (hours)
+    python benchmarks/cold_items.py /folder/ml-100k --encoder … --quick       (minutes)
+    python benchmarks/cold_items.py /folder/amazon-beauty --encoder … --quick
+    python benchmarks/cold_items.py synthetic --encoder … --quick
     … --encoders      also with the encoder pre-trained on the catalogue, and with LoRA (slow)
 
 The split cold-items holds 10 % of the items out of training and of every history, and another 10 %
@@ -11,17 +13,19 @@ seen items removed. Every user's newest event on the other (warm) items is held 
 place that a cold item takes is lost to the warm ones, so both are also ranked among their kind
 alone: that does not depend on how high cold items stand, only on how well they are told apart.
 Ledgers are chosen by the warm events before those, and see no cold item; the neighbours are tuned
-on the validation items. --abstracts: a JSON object, MovieLens id -> text (joined by title for the
-sets that number films in another way). Bars: the ledger with genres and texts as it is is
-above every neighbour at cold items, and at warm ones no worse than the ledger of ids alone, by
-their 95 % intervals over items. Finished runs in --out are not trained again.
+on the validation items. Descriptions are texts and, of MovieLens and the synthetic world,
+categories. --encoders: the encoder goes on learning on item-pairs of the training events
+(tfrec.pretrain) and is frozen from then on; or LoRA within the training of the ledger.
+
+Bars: the ledger with descriptions is above every neighbour at cold items, and among warm ones no
+worse than the ledger of ids alone, by their 95 % intervals over items. Finished runs in --out are
+not trained again.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,12 +40,13 @@ from cold_cases import (
     mean_over_items,
     measure,
 )
+from cold_logs import write_log
 from results import write_section
 
 from tfrec.config import resolve
 from tfrec.console import say
 from tfrec.data.splits import load_split
-from tfrec.errors import UserError, command
+from tfrec.errors import command
 from tfrec.evaluation.baselines.run import run_baselines
 from tfrec.evaluation.model_ranking import ModelRanker
 from tfrec.evaluation.results import Interval, Results
@@ -51,7 +56,7 @@ from tfrec.run import CONFIG, PretrainConfig, RunConfig, command_line, load_data
 from tfrec.train import train
 from tfrec.trained import load_trained
 
-IDS_ALONE, FULL = "ledger, ids alone", "ledger, genres and texts"
+IDS_ALONE, FULL = "ledger, ids alone", "ledger, ids and descriptions"
 PRETRAINED, LORA = f"{FULL}, encoder pre-trained", f"{FULL}, encoder with LoRA"
 # What is trained reads the first tokens of a text.
 SHORT = {"text.text_max_length": 64}
@@ -63,7 +68,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--movielens", type=Path, required=True, help="ml-1m or ml-100k")
+    parser.add_argument("log", help="folder ml-1m, ml-100k or amazon-beauty, or synthetic")
     parser.add_argument("--abstracts", type=Path, help="JSON: MovieLens-1M id -> text")
     parser.add_argument("--encoder", required=True, help="as --text-encoder of tfrec.train")
     parser.add_argument("--encoders", action="store_true", help="pre-trained and tuned ones too")
@@ -72,14 +77,10 @@ def main(argv: Sequence[str]) -> int:
     flags = parser.parse_args(argv)
 
     flags.out.mkdir(parents=True, exist_ok=True)
-    write_log(flags.movielens, flags.abstracts, flags.out)
-    text = ["title"] + ["abstract"] * (flags.abstracts is not None)
-    catalogue = {"data.items": str(flags.out / "items.csv")}
-    read = catalogue | {"data.text": text, "text.text_encoder": flags.encoder}
-    variants: dict[str, dict[str, Any]] = {
-        IDS_ALONE: catalogue,  # the same items in the same order: the same split
-        FULL: read | {"data.categories": "categories"},
-    }
+    log, described = write_log(flags.log, flags.abstracts, flags.out)
+    described |= {"text.text_encoder": flags.encoder}
+    # The same items in the same order, and so the same split.
+    variants: dict[str, dict[str, Any]] = {IDS_ALONE: log, FULL: log | described}
     if flags.encoders:
         own = {"text.text_encoder": str(flags.out / "encoder" / "encoder")}
         variants |= {
@@ -88,11 +89,11 @@ def main(argv: Sequence[str]) -> int:
         }
     for name, options in variants.items():
         if name == PRETRAINED:
-            pretrain_encoder(read, flags)
+            pretrain_encoder(variants[FULL], flags)
         run(name, options, flags)
     page, met = report({name: flags.out / folder_name(name) for name in variants})
     write_section(
-        f"Cold items: {flags.movielens.name}{', quick' if flags.quick else ''}",
+        f"Cold items: {Path(flags.log).name}{', quick' if flags.quick else ''}",
         f"`{command_line()}`\n\n" + "\n".join(page),
     )
     return 0 if met else 1
@@ -107,11 +108,9 @@ def run(name: str, options: dict[str, Any], flags: argparse.Namespace) -> None:
     if (folder / RESULTS).exists():
         return
     full = {
-        "data.data": str(flags.out / "events.csv"),
-        "data.columns": {"strength": "rating"},
         "data.min_item_events": 5,
         "split.split": "cold-items",
-        "model.id_dropout": 0.5,  # text and genres are all that a test item has
+        "model.id_dropout": 0.5,  # a description is all that a test item has
         "evaluation.baselines": ["none"],
         "training.epochs": 12 if flags.quick else 20,
     }
@@ -211,45 +210,6 @@ def _gap(ours: Asked, theirs: Asked) -> Interval:
 def _with_interval(asked: Asked) -> str:
     mean = mean_over_items(*asked)
     return f"{mean.value:.4f} ± {(mean.high - mean.low) / 2:.4f}"
-
-
-def write_log(movielens: Path, abstracts: Path | None, out: Path) -> None:
-    """events.csv, and items.csv with title, categories and abstract."""
-    old = (movielens / "u.data").exists()
-    if not old and not (movielens / "ratings.dat").exists():
-        raise UserError(f"{movielens} holds neither u.data nor ratings.dat")
-    ratings = _lines(movielens / ("u.data" if old else "ratings.dat"))
-    films = _lines(movielens / ("u.item" if old else "movies.dat"))
-    with (out / "events.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["user_id", "item_id", "rating", "timestamp"])
-        writer.writerows(line.split("\t" if old else "::") for line in ratings)
-    told = json.loads(abstracts.read_text("utf-8")) if abstracts else {}
-    by_title = titles_of(movielens.parent / "ml-1m", told) if old else {}
-    genres = [line.split("|")[0] for line in _lines(movielens / "u.genre") if line] if old else []
-    with (out / "items.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["item_id", "title", "categories", "abstract"])
-        for line in films:
-            if old:
-                number, title, _, _, _, *flags = line.split("|")
-                named = [genre for genre, flag in zip(genres, flags, strict=True) if flag == "1"]
-                writer.writerow([number, title, "|".join(named), by_title.get(title, "")])
-            else:
-                number, title, categories = line.split("::")
-                writer.writerow([number, title, categories, told.get(number, "")])
-
-
-def titles_of(movielens_1m: Path, told: dict[str, str]) -> dict[str, str]:
-    """Title -> abstract, by the films of MovieLens-1M."""
-    if not told:
-        return {}
-    films = [line.split("::") for line in _lines(movielens_1m / "movies.dat")]
-    return {title: told.get(number, "") for number, title, _ in films}
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text("latin-1").splitlines()
 
 
 if __name__ == "__main__":
