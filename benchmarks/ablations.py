@@ -21,14 +21,13 @@ from typing import Any
 from unittest import mock
 
 from results import write_section
+from run_folders import trained
 
 from tfrec.config import resolve
 from tfrec.console import say
 from tfrec.errors import UserError, command
 from tfrec.evaluation.results import Results
-from tfrec.evaluation.run_evaluation import RESULTS
 from tfrec.run import RunConfig, command_line
-from tfrec.train import train
 
 COMMON = {"training.batch_size": 8, "evaluation.baselines": ["none"]}
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -98,12 +97,10 @@ def main(argv: Sequence[str]) -> int:
 
 def run(name: str, options: dict[str, Any], seed: int, out: Path) -> Results:
     folder = out / f"{name.replace(' ', '-')}-{seed}"
-    if (folder / RESULTS).exists():
-        return Results.load(folder / RESULTS)
     given = options | VARIANTS[name] | {"training.seed": seed}
     config = resolve(RunConfig, argparse.Namespace(**given))
     with CHANGED.get(name, contextlib.nullcontext)():
-        return train(config, folder, resume=folder.exists())
+        return trained(config, folder)
 
 
 def untied() -> Any:

@@ -42,6 +42,7 @@ from cold_cases import (
 )
 from cold_logs import write_log
 from results import write_section
+from run_folders import trained
 
 from tfrec.config import resolve
 from tfrec.console import say
@@ -53,7 +54,6 @@ from tfrec.evaluation.results import Interval, Results
 from tfrec.evaluation.run_evaluation import RESULTS, text_views
 from tfrec.pretrain import ENCODER_FOLDER, pretrain
 from tfrec.run import CONFIG, PretrainConfig, RunConfig, command_line, load_data
-from tfrec.train import train
 from tfrec.trained import load_trained
 
 IDS_ALONE, FULL = "ledger, ids alone", "ledger, ids and descriptions"
@@ -105,12 +105,10 @@ def folder_name(variant: str) -> str:
 
 def run(name: str, options: dict[str, Any], flags: argparse.Namespace) -> None:
     folder = flags.out / folder_name(name)
-    if (folder / RESULTS).exists():
-        return
     full = {
         "data.min_item_events": 5,
         "split.split": "cold-items",
-        "model.id_dropout": 0.5,  # a description is all that a test item has
+        "model.id_dropout": 0.3,  # a description is all that a test item has
         "evaluation.baselines": ["none"],
         "training.epochs": 12 if flags.quick else 20,
     }
@@ -119,7 +117,7 @@ def run(name: str, options: dict[str, Any], flags: argparse.Namespace) -> None:
     config = resolve(RunConfig, argparse.Namespace(**full, **options), None)
     if not folder.exists():
         hold_out(folder, config)
-    train(config, folder, resume=True)
+    trained(config, folder)
 
 
 def pretrain_encoder(options: dict[str, Any], flags: argparse.Namespace) -> None:

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import run_folders
 from results import write_section
 
 from tfrec.config import resolve
@@ -244,6 +245,7 @@ def trained(folder: Path, split: Split, options: dict[str, Any]) -> tuple[Any, s
     } | options
     config = resolve(RunConfig, argparse.Namespace(**options), None)
     import_tensorflow()
+    run_folders.must_be_of(config, folder)
     if not (folder / RESULTS).exists():
         folder.mkdir(parents=True, exist_ok=True)
         split.save(folder)  # training takes the split that is there

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import run_folders
 from results import write_section
 
 from tfrec.config import resolve
@@ -38,13 +39,11 @@ from tfrec.evaluation.intervals import resampled_means
 from tfrec.evaluation.metrics import accuracy
 from tfrec.evaluation.ranking import Ranking, rank
 from tfrec.evaluation.results import Results
-from tfrec.evaluation.run_evaluation import RESULTS
 from tfrec.interest.asking.load import LedgerRun, load_run
 from tfrec.interest.disentanglement import half_life_days
 from tfrec.interest.reading import matrix
 from tfrec.interest.swap import swap_test
 from tfrec.run import RunConfig, command_line
-from tfrec.train import train
 
 GAINS = (0.0, 0.25, 0.5, 0.75, 1.0)
 TOP = 20
@@ -86,14 +85,12 @@ def main(argv: Sequence[str]) -> int:
 
 def trained(model: str, flags: argparse.Namespace) -> Results:
     folder = flags.out / model
-    if (folder / RESULTS).exists():
-        return Results.load(folder / RESULTS)
     options = COMMON | {"model.model": model, "data.data": flags.data}
     options["evaluation.baselines"] = flags.baselines.split(",") if model == "sasrec" else ["none"]
     if flags.quick:
         options["training.epochs"] = 6
     config = resolve(RunConfig, argparse.Namespace(**options), flags.config)
-    return train(config, folder, resume=folder.exists())
+    return run_folders.trained(config, folder)
 
 
 def report(run: LedgerRun, results: dict[str, Results]) -> tuple[str, bool]:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import run_folders
 from results import write_section
 
 from tfrec.config import resolve
@@ -123,9 +124,7 @@ def trained(
     folder: Path, tables: Path, flags: argparse.Namespace, template: str, share: float
 ) -> LedgerRun:
     """The run of this folder, trained if it is not there."""
-    from tfrec.evaluation.run_evaluation import RESULTS
     from tfrec.interest.asking.load import load_run
-    from tfrec.train import train
 
     with (tables / "items.csv").open(encoding="utf-8", newline="") as file:
         columns = next(csv.reader(file))[1:]
@@ -144,9 +143,7 @@ def trained(
     if flags.quick:
         options |= {"model.dim": 32, "model.layers": 1, "model.max_length": 50}
         options["losses.deletion_loss"] = 0.0
-    if not (folder / RESULTS).exists():
-        config = resolve(RunConfig, argparse.Namespace(**options), None)
-        train(config, folder, resume=folder.exists())
+    run_folders.trained(resolve(RunConfig, argparse.Namespace(**options), None), folder)
     import_tensorflow()
     return load_run(folder)
 
@@ -191,7 +188,7 @@ class Search:
     """Cosine of the TF-IDF of query and item, a `tfrec.evaluation.ranking.Scorer`."""
 
     def __init__(self, texts: list[str], users: Users) -> None:
-        from tfrec.evaluation.baselines.text_knn import tf_idf
+        from tfrec.text.tf_idf import tf_idf
 
         rows = tf_idf([*texts, *users.queries])
         lengths = np.sqrt(rows.multiply(rows).sum(axis=1)).A1.clip(1e-9)

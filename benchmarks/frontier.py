@@ -17,15 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import run_folders
 from results import write_section
 
 from tfrec.config import resolve
 from tfrec.console import import_tensorflow, say
 from tfrec.errors import command
 from tfrec.evaluation.results import Results
-from tfrec.evaluation.run_evaluation import RESULTS
 from tfrec.run import RunConfig, command_line
-from tfrec.train import train
 from tfrec.training.options import LossConfig
 
 OFF = {f"losses.{f.name}": 0.0 for f in dataclasses.fields(LossConfig) if f.name.endswith("_loss")}
@@ -70,8 +69,6 @@ def main(argv: Sequence[str]) -> int:
 
 
 def trained(options: dict[str, Any], folder: Path, flags: argparse.Namespace) -> Results:
-    if (folder / RESULTS).exists():
-        return Results.load(folder / RESULTS)
     options |= {
         "data.data": flags.data,
         "training.batch_size": 8,
@@ -80,7 +77,7 @@ def trained(options: dict[str, Any], folder: Path, flags: argparse.Namespace) ->
         "evaluation.baselines": ["none"],
     }
     config = resolve(RunConfig, argparse.Namespace(**options))
-    return train(config, folder, resume=folder.exists())
+    return run_folders.trained(config, folder)
 
 
 def faithfulness(run: Path) -> tuple[float, float, float]:

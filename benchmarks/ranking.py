@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from results import write_section
+from run_folders import trained
 
 from tfrec.config import resolve
 from tfrec.console import say
@@ -25,10 +26,9 @@ from tfrec.errors import UserError, command
 from tfrec.evaluation.case_metrics import load_cases
 from tfrec.evaluation.compare import compare
 from tfrec.evaluation.results import ModelResult, Results
-from tfrec.evaluation.run_evaluation import RESULTS, case_file
+from tfrec.evaluation.run_evaluation import case_file
 from tfrec.evaluation.table import compare_table
 from tfrec.run import RunConfig, command_line
-from tfrec.train import train
 
 SETTINGS = Path(__file__).with_name("ranking.yaml")
 BARS = {"hit_rate@10": 0.320, "ndcg@10": 0.185}
@@ -79,8 +79,6 @@ def as_csv(sequences: Path, folder: Path) -> Path:
 
 
 def run(model: str, data: str, seed: int, flags: argparse.Namespace, folder: Path) -> Results:
-    if (folder / RESULTS).exists():
-        return Results.load(folder / RESULTS)
     options = {"model.model": model, "data.data": data, "training.seed": seed}
     options["evaluation.baselines"] = [flags.baselines if model == "sasrec" else "none"]
     if flags.sequences:
@@ -88,7 +86,7 @@ def run(model: str, data: str, seed: int, flags: argparse.Namespace, folder: Pat
     if flags.quick:
         options |= QUICK
     config = resolve(RunConfig, argparse.Namespace(**options), SETTINGS)
-    return train(config, folder, resume=folder.exists())
+    return trained(config, folder)
 
 
 def report(out: Path, runs: dict[str, Results], seed: int) -> list[str]:
