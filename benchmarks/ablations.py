@@ -111,7 +111,7 @@ def untied() -> Any:
     from tfrec.models import ledger
     from tfrec.models.item_lines import ItemLines
 
-    class Untied(ItemLines):  # type: ignore[misc]
+    class Untied(ItemLines):
         def build(self, *shapes: Any) -> None:
             super().build(*shapes)
             self.own_blocks = self.add_weight(

@@ -20,9 +20,9 @@ import numpy as np
 
 from tfrec.data.ingest import load, prepare
 from tfrec.data.locate import files_layout
-from tfrec.data.options import DataConfig
+from tfrec.data.options import DataConfig, SplitConfig
 from tfrec.data.prepared import PreparedData
-from tfrec.data.splits import SplitConfig, make_split
+from tfrec.data.splits import make_split
 from tfrec.errors import command
 from tfrec.evaluation.baselines import all_baselines, run_baselines
 from tfrec.evaluation.metrics import accuracy

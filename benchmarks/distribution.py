@@ -179,7 +179,7 @@ def likelihood(
 def _bin(logs: np.ndarray) -> np.ndarray:
     """Number of the bin of p, from 1 down in decades; the last holds all that is smaller."""
     depth = np.maximum(logs, -1e3) * (-_BINS_PER_DECADE / np.log(10))
-    return np.minimum(depth.astype(np.int64), _BINS_PER_DECADE * _DECADES - 1)
+    return np.asarray(np.minimum(depth.astype(np.int64), _BINS_PER_DECADE * _DECADES - 1))
 
 
 def lists(
@@ -226,7 +226,8 @@ def lists(
             "NDCG@10": float(accuracy(Ranking(ranks, listed), cases, [10])["ndcg@10"].mean()),
         }
         for k in (10, 20):
-            q = list_distribution(np.arange(k)[None].repeat(len(cases), 0), shares[listed[:, :k]])
+            first = np.arange(k, dtype=np.int32)[None].repeat(len(cases), 0)
+            q = list_distribution(first, shares[listed[:, :k]])
             if categories is not None:
                 row[f"C_KL@{k}"] = float(category_divergence(wanted[liked], q[liked]).mean())
         row |= {

@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -59,7 +60,7 @@ def write_log(folder: Path, rows: int, ids: str) -> list[Path]:
 
     random = np.random.default_rng(0)
     csv, parquet = folder / "log.csv", folder / "log.parquet"
-    writers = []
+    writers: list[Any] = []
     for start in range(0, rows, CHUNK):
         size = min(CHUNK, rows - start)
         users = (USERS * random.random(size) ** 2).astype(np.int64)

@@ -70,7 +70,8 @@ class RestConnection:
         try:
             if self._connection.sock is None:
                 self._connection.connect()
-                self._connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                made: Any = self._connection.sock  # typed as None, which it no longer is
+                made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._connection.request("POST", self._path, request.rest, JSON)
             answer = self._connection.getresponse()
             answer.read()

@@ -105,14 +105,14 @@ def report(out: Path, runs: dict[str, Results], seed: int) -> list[str]:
         cells[0] += f" ± {(high - low) / 2:.4f}"
         cells.append(f"{row.fit_seconds / 60:.1f} min")
         lines.append(f"| {row.name} | " + " | ".join(cells) + " |")
-    sides = [
+    ours, theirs = (
         dataclasses.replace(
             load_cases(case_file(out / f"{model}-{seed}", _model(runs[model]).name)),
             name=model,
         )
         for model in ("ledger", "sasrec")
-    ]
-    paired = compare_table("ledger", "sasrec", compare(*sides, seed=0))
+    )
+    paired = compare_table("ledger", "sasrec", compare(ours, theirs, seed=0))
     return [*lines, "", "```", paired, "```", ""]
 
 

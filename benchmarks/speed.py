@@ -22,8 +22,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
-MODEL = {"dim": 64, "layers": 2, "heads": 1, "max_length": 200, "dropout": 0.2}
+MODEL: dict[str, Any] = {"dim": 64, "layers": 2, "heads": 1, "max_length": 200, "dropout": 0.2}
 PEER_MALLOC = (
     "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184"
 )

@@ -25,7 +25,9 @@ from tfrec.run import command_line
 from tfrec.training.options import LossConfig
 
 ITEMS, ROWS, LENGTH, NEGATIVES = 3416, 32, 200, 8
-OFF = {f.name: 0.0 for f in dataclasses.fields(LossConfig) if f.name.endswith("_loss")}
+OFF: dict[str, Any] = {
+    f.name: 0.0 for f in dataclasses.fields(LossConfig) if f.name.endswith("_loss")
+}
 BAR = 1.6
 
 
@@ -122,7 +124,8 @@ def compiled(model: Any, objective: Any) -> Callable[[dict[str, Any]], Any]:
         optimizer.apply_gradients([(tf.convert_to_tensor(g), v) for g, v in pairs if g is not None])
         return loss
 
-    return step
+    compiled_step: Callable[[dict[str, Any]], Any] = step
+    return compiled_step
 
 
 if __name__ == "__main__":
