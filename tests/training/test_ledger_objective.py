@@ -65,6 +65,8 @@ def test_all_losses_together_reach_every_weight_and_compile() -> None:
     compiled = tf.function(lambda b: objective(model, b), jit_compile=True)(batch)
     assert set(compiled) == set(eager)
     assert len(eager) == 12
+    # All rows are checked, and no dropout tells the two passes apart.
+    assert float(eager["clean ranking"]) == pytest.approx(0.25 * float(eager["ranking"]), rel=1e-4)
     for name, value in eager.items():
         np.testing.assert_allclose(compiled[name], value, rtol=1e-3, atol=1e-5, err_msg=name)
 
