@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -103,6 +104,15 @@ def test_a_finished_run_resumes_to_the_same_table(uninterrupted: Path) -> None:
     done = train("--resume", str(uninterrupted))
     assert done.returncode == 0, done.stderr
     assert results(uninterrupted)["models"][0]["metrics"] == before
+
+
+def test_without_its_checkpoints_a_run_begins_again(log: Path, uninterrupted: Path) -> None:
+    run = log.parent / "emptied"
+    shutil.copytree(uninterrupted, run, ignore=shutil.ignore_patterns("checkpoints"))
+    done = train("--resume", str(run))
+    assert done.returncode == 0, done.stderr
+    assert "epoch   1" in done.stdout
+    assert same(weights(run), weights(uninterrupted))
 
 
 def test_resume_takes_no_other_options(log: Path, uninterrupted: Path) -> None:

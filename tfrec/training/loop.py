@@ -156,6 +156,7 @@ def fit(
         UserError: the loss is no longer a number, or a checkpoint cannot be read or written.
     """
     saved = [*model.variables, *optimizer.variables]
+    folder.mkdir(parents=True, exist_ok=True)  # gone, if somebody wants to begin again
     progressed = Progressed()
     if (folder / LATEST).exists():
         progressed = Progressed(**checkpoint.restore(folder / LATEST, saved))
