@@ -155,9 +155,10 @@ def report(folders: dict[str, Path]) -> tuple[list[str], bool]:
         config = resolve(RunConfig, argparse.Namespace(), folder / CONFIG)
         data, split, model, _ = load_trained(folder, config)
         measured[name] = measure(ModelRanker(model), split, data)
+        if name == FULL:
+            views = text_views(data, config.text, folder)
     results = Results.load(folder / RESULTS)
     cold = cold_items(split, data)
-    views = text_views(data, config.text, folder)
     neighbours = []
     for fitted in run_baselines(
         split.train(),
@@ -170,7 +171,7 @@ def report(folders: dict[str, Path]) -> tuple[list[str], bool]:
         assert fitted.scorer is not None
         measured[fitted.name] = measure(fitted.scorer, split, data)
         neighbours.append(fitted.name)
-    ours = measured[name]
+    ours = measured[FULL]
     taken = cold[data.columns.item].mean()
     lines = [
         f"{results.protocol}; newest warm event of every user held out too; "
@@ -187,22 +188,30 @@ def report(folders: dict[str, Path]) -> tuple[list[str], bool]:
     lines.append("")
     met = True
     for other in (*neighbours, IDS_ALONE):
-        cold_gap, *rest = gaps = [
-            _gap(one, another) for one, another in zip(ours[:4], measured[other][:4], strict=True)
-        ]
-        met &= rest[-1].high >= 0 if other == IDS_ALONE else cold_gap.low > 0
-        cells = [
-            f"{what} {gap.value:+.4f} ({gap.low:+.4f} to {gap.high:+.4f})"
-            for what, gap in zip(("cold", "cold alone", "warm", "warm alone"), gaps, strict=True)
-        ]
-        lines.append(f"- {name}, less {other}: {'; '.join(cells)}.")
+        gaps = _gaps(ours, measured[other])
+        met &= gaps["warm alone"].high >= 0 if other == IDS_ALONE else gaps["cold"].low > 0
+        lines.append(_line(FULL, other, gaps))
+    for name in (name for name in (PRETRAINED, LORA) if name in measured):
+        lines.append(_line(name, FULL, _gaps(measured[name], ours)))
     for line in lines:
         say(line)
     return lines, met
 
 
-def _gap(ours: Asked, theirs: Asked) -> Interval:
-    return mean_over_items(ours.ndcg - theirs.ndcg, ours.target)
+def _gaps(ours: Measured, theirs: Measured) -> dict[str, Interval]:
+    return {
+        what: mean_over_items(one.ndcg - another.ndcg, one.target)
+        for what, one, another in zip(
+            ("cold", "cold alone", "warm", "warm alone"), ours[:4], theirs[:4], strict=True
+        )
+    }
+
+
+def _line(ours: str, theirs: str, gaps: dict[str, Interval]) -> str:
+    cells = [
+        f"{what} {gap.value:+.4f} ({gap.low:+.4f} to {gap.high:+.4f})" for what, gap in gaps.items()
+    ]
+    return f"- {ours}, less {theirs}: {'; '.join(cells)}."
 
 
 def _with_interval(asked: Asked) -> str:
