@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,16 +50,15 @@ def main(argv: Sequence[str]) -> int:
     if (flags.data is None) == (flags.sequences is None):
         raise UserError("give either --data or --sequences")
 
-    with tempfile.TemporaryDirectory() as folder:
-        data = flags.data or str(as_csv(flags.sequences, Path(folder)))
-        lines, reached = [], True
-        for seed in range(flags.seeds):
-            runs = {
-                model: run(model, data, seed, flags, flags.out / f"{model}-{seed}")
-                for model in ("ledger", "sasrec")
-            }
-            lines += report(flags.out, runs, seed)
-            reached &= bars(runs, "1m" in data)
+    data = flags.data or str(as_csv(flags.sequences, flags.out))
+    lines, reached = [], True
+    for seed in range(flags.seeds):
+        runs = {
+            model: run(model, data, seed, flags, flags.out / f"{model}-{seed}")
+            for model in ("ledger", "sasrec")
+        }
+        lines += report(flags.out, runs, seed)
+        reached &= bars(runs, "1m" in data)
     name = flags.sequences.stem if flags.sequences else flags.data.partition(":")[0]
     page = f"`{command_line()}`\n\n" + "\n".join(lines)
     write_section(f"Ranking: {name}{', quick' if flags.quick else ''}", page)
@@ -69,6 +67,7 @@ def main(argv: Sequence[str]) -> int:
 
 def as_csv(sequences: Path, folder: Path) -> Path:
     """Lines "user item item …" as an event log without times."""
+    folder.mkdir(parents=True, exist_ok=True)
     out = folder / f"{sequences.stem}.csv"
     with sequences.open(encoding="utf-8") as file, out.open("w", encoding="utf-8") as csv:
         csv.write("user_id,item_id\n")
